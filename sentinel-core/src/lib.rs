@@ -1,0 +1,13 @@
+//! Every decision of Sentinel on Raft, as pure functions and clock-free state machines.
+//!
+//! ```text
+//! observe (monitor) -> decide (this crate) -> commit (raft-store) -> reconcile (this crate's effects)
+//! ```
+//!
+//! No clock, no IO, no async, no randomness: time and every choice come in as arguments.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod replicated;
+pub mod time;

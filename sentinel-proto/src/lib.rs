@@ -1,0 +1,15 @@
+//! Vocabulary and wire formats of Sentinel on Raft.
+//!
+//! Pure: no sockets, no clock, no async. Everything that two processes, or a process and a client,
+//! must agree on is spelled here and nowhere else; `slave` spellings, where the wire needs them,
+//! stay inside this crate.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod evidence;
+pub mod peer;
+pub mod types;
+
+pub use evidence::EvidenceClass;
+pub use types::{HostPort, MasterName, NodeId, SentinelId, WallTime};

@@ -1,0 +1,96 @@
+//! What sentinels say to each other after `SENTINEL PEER` upgraded a connection.
+//!
+//! Every frame is a 4-byte big-endian length and one encoded [`PeerFrame`]. The encoding (bincode behind a
+//! version byte) lives in `raft-store::codec`; Raft RPCs travel as opaque bytes so that only that
+//! crate knows openraft.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::EvidenceClass;
+use crate::types::{HostPort, MasterName, NodeId, SentinelId};
+
+/// Version spoken by this build; carried in `SENTINEL PEER <version> ...`.
+pub const PEER_VERSION: u32 = 1;
+
+/// Largest frame accepted, in bytes. Checked before anything is allocated.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
+
+/// First frame in each direction: who is speaking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerHello {
+    /// Raft identity of the speaker.
+    pub node: NodeId,
+    /// `myid` of the speaker.
+    pub myid: SentinelId,
+    /// Group the speaker belongs to; `None` before founding.
+    pub cluster_id: Option<u64>,
+    /// `announce-ip`; `None` = use the address the connection comes from.
+    pub announce_host: Option<String>,
+    /// `announce-port`, else `port`: where the speaker accepts clients and peers.
+    pub announce_port: u16,
+    /// The address under which the speaker reached (or was reached by) the listener: tells a node its own address.
+    pub dialed: Option<HostPort>,
+    /// Whether the speaker holds a Raft log already.
+    pub initialised: bool,
+}
+
+/// One node's opinion of one group's master. Soft state: pushed on change, refreshed each second, expires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// Group.
+    pub master: MasterName,
+    /// The address judged; an opinion about another address than the committed one is ignored.
+    pub address: HostPort,
+    /// Config epoch of that address: opinions of an earlier one are ignored.
+    pub config_epoch: u64,
+    /// Subjectively down here.
+    pub down: bool,
+    /// Last evidence.
+    pub class: EvidenceClass,
+    /// Milliseconds since this class was first seen in a row.
+    pub class_age_ms: u64,
+    /// Consecutive refused probes (for `crash-down-after-milliseconds`).
+    pub refused_count: u32,
+    /// Milliseconds since the last acceptable reply; `None` = never in this role.
+    pub silent_ms: Option<u64>,
+    /// Replicas of the group with a working link from the speaker: who could execute a failover.
+    pub reachable_replicas: u32,
+}
+
+/// Payload of a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerBody {
+    /// Identity; first frame in both directions.
+    Hello(PeerHello),
+    /// Liveness of the connection; echoed.
+    Ping,
+    /// Echo of a ping.
+    Pong,
+    /// All opinions that changed, or all of them each second.
+    Opinions(Vec<Opinion>),
+    /// A request for `raft-store` (Raft RPC, forwarded proposal, authority check); opaque here.
+    Raft(Vec<u8>),
+    /// The answer to it.
+    RaftReply(Vec<u8>),
+    /// Founding, step 1: "I am about to found this group with these members; do you agree?"
+    Found {
+        /// Identity of the group to be.
+        cluster_id: u64,
+        /// All its members.
+        members: Vec<(NodeId, SentinelId, HostPort)>,
+    },
+    /// The answer: `None` = agreed, else the reason.
+    FoundReply(Option<String>),
+    /// "I heard that the executor asks for SIMULATE-FAILURE"-like node-local verbs are never sent; this
+    /// closes a connection with a reason that the other side logs.
+    Goodbye(String),
+}
+
+/// A frame: `id` pairs a request with its reply, 0 for one-way messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerFrame {
+    /// Request number chosen by the requester; the reply repeats it.
+    pub id: u64,
+    /// Content.
+    pub body: PeerBody,
+}
