@@ -1,1 +1,12 @@
-//! placeholder
+//! The process: configuration file, actors, links to Redis, RESP server, admin server, CLI.
+//!
+//! ```text
+//! thread "main"   multi-thread tokio runtime: raft, peer and client connections, admin server
+//! thread "actors" one actix System: monitors, quorum, failover, peers, gateway, hub, supervisor
+//! ```
+//!
+//! Client reads never go through an actor: they read [`view::NodeView`].
+
+pub mod clock;
+pub mod control;
+pub mod view;
