@@ -17,6 +17,7 @@
 //! References: sentinel.c `sentinelFailoverSwitchToPromotedSlave`, `sentinelVoteLeader`; Raft section 5.3.
 
 pub mod apply;
+mod apply_group;
 pub mod change;
 pub mod command;
 pub mod plan;
