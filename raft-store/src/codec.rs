@@ -1,0 +1,146 @@
+//! The one place that knows how values become bytes, on disk and between peers.
+//!
+//! ```text
+//! [version: 1 byte] [bincode 2, standard configuration]
+//! ```
+//!
+//! * The version is checked before anything else; another one is [`CodecError::Version`], never a guess.
+//! * Decoding is bounded: by the length of the input, and by [`MAX_FRAME_BYTES`] for what it may allocate.
+//! * Bytes left over after the value are an error: they mean that the two sides disagree on the layout.
+//!
+//! bincode is no longer developed. Replacing it means another version byte here, and nothing elsewhere.
+//! Its format is positional: fields of encoded types are only ever appended together with a new version.
+
+use sentinel_proto::peer::{MAX_FRAME_BYTES, PeerFrame};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Layout written by this build.
+pub const CODEC_VERSION: u8 = 1;
+
+/// Why bytes are not a value, or a value cannot become bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// No bytes at all.
+    #[error("empty input")]
+    Empty,
+    /// Written by a build that uses another layout.
+    #[error(
+        "encoded with layout version {found}, this build reads version {CODEC_VERSION}: mixed builds, or a damaged file"
+    )]
+    Version {
+        /// The version byte found.
+        found: u8,
+    },
+    /// More than [`MAX_FRAME_BYTES`].
+    #[error("{bytes} bytes are more than the limit of {MAX_FRAME_BYTES}")]
+    TooLarge {
+        /// Size of the input or the encoded value.
+        bytes: usize,
+    },
+    /// The value ended before the input did.
+    #[error("{left} bytes left over after the value")]
+    Trailing {
+        /// Number of bytes not consumed.
+        left: usize,
+    },
+    /// Not a value of the type asked for.
+    #[error("malformed: {0}")]
+    Malformed(String),
+}
+
+/// Encodes a value.
+///
+/// # Errors
+/// [`CodecError::TooLarge`], and [`CodecError::Malformed`] for types that bincode cannot represent.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = vec![CODEC_VERSION];
+    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())
+        .map_err(|e| CodecError::Malformed(e.to_string()))?;
+    if bytes.len() > MAX_FRAME_BYTES {
+        return Err(CodecError::TooLarge { bytes: bytes.len() });
+    }
+    Ok(bytes)
+}
+
+/// Decodes exactly one value.
+///
+/// # Errors
+/// Each variant of [`CodecError`]; never panics, never allocates more than the limit.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    if bytes.len() > MAX_FRAME_BYTES {
+        return Err(CodecError::TooLarge { bytes: bytes.len() });
+    }
+    let (version, body) = bytes.split_first().ok_or(CodecError::Empty)?;
+    if *version != CODEC_VERSION {
+        return Err(CodecError::Version { found: *version });
+    }
+    let config = bincode::config::standard().with_limit::<MAX_FRAME_BYTES>();
+    let (value, used) =
+        bincode::serde::decode_from_slice(body, config).map_err(|e| CodecError::Malformed(e.to_string()))?;
+    match body.len().saturating_sub(used) {
+        0 => Ok(value),
+        left => Err(CodecError::Trailing { left }),
+    }
+}
+
+/// Encodes a frame for a peer, without the 4-byte length that the transport puts before it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_frame(frame: &PeerFrame) -> Result<Vec<u8>, CodecError> {
+    encode(frame)
+}
+
+/// Decodes a frame from a peer.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_frame(bytes: &[u8]) -> Result<PeerFrame, CodecError> {
+    decode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sentinel_proto::peer::PeerBody;
+
+    #[test]
+    fn frames_round_trip() {
+        let frame = PeerFrame {
+            id: 7,
+            body: PeerBody::Raft(vec![1, 2, 3]),
+        };
+        assert_eq!(decode_frame(&encode_frame(&frame).unwrap()).unwrap(), frame);
+    }
+
+    #[test]
+    fn each_kind_of_bad_input_has_its_error() {
+        let good = encode(&(1u64, "name")).unwrap();
+        assert_eq!(decode::<(u64, String)>(&[]), Err(CodecError::Empty));
+        let mut other = good.clone();
+        other[0] = 9;
+        assert_eq!(
+            decode::<(u64, String)>(&other),
+            Err(CodecError::Version { found: 9 })
+        );
+        let mut longer = good.clone();
+        longer.push(0);
+        assert_eq!(
+            decode::<(u64, String)>(&longer),
+            Err(CodecError::Trailing { left: 1 })
+        );
+        assert!(matches!(
+            decode::<(u64, String)>(&good[..3]),
+            Err(CodecError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn a_length_beyond_the_input_does_not_allocate() {
+        // Version, then the variable-length marker for a u64 of 2^60 as the length of a byte vector.
+        let mut bytes = vec![CODEC_VERSION, 253];
+        bytes.extend_from_slice(&(1u64 << 60).to_le_bytes());
+        assert!(matches!(decode::<Vec<u8>>(&bytes), Err(CodecError::Malformed(_))));
+    }
+}
