@@ -7,9 +7,15 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod event;
 pub mod evidence;
+pub mod hello;
+pub mod info;
 pub mod peer;
+pub mod resp;
+pub mod role;
 pub mod types;
 
+pub use event::{Event, EventName, InstanceRef, Level};
 pub use evidence::EvidenceClass;
 pub use types::{HostPort, MasterName, NodeId, SentinelId, WallTime};

@@ -1,0 +1,33 @@
+//! Integers and line ends as Redis reads them.
+
+/// The integer of a header (`util.c: string2ll`): an optional minus, digits without leading zeros, nothing else.
+pub(crate) fn parse_strict(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let canonical = match digits {
+        [b'0'] => text.len() == 1,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !canonical {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The integer of an argument (`object.c: getLongLongFromObject`): also takes a plus sign and leading zeros, no blanks.
+#[must_use]
+pub fn parse_integer(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Position of `wanted` in `input`, looking only at bytes from `*scanned` on; remembers how far it looked.
+pub(crate) fn position_from(input: &[u8], wanted: u8, scanned: &mut usize) -> Option<usize> {
+    let start = (*scanned).min(input.len());
+    let found = input
+        .get(start..)?
+        .iter()
+        .position(|byte| *byte == wanted)
+        .map(|offset| start.saturating_add(offset));
+    *scanned = found.unwrap_or(input.len());
+    found
+}
