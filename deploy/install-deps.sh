@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Installs what is missing from the system's packages, and says how where it cannot.
+#
+#   deploy/install-deps.sh server     redis-server                                  (demo, cluster, test)
+#   deploy/install-deps.sh bench      redis-sentinel and redis-benchmark            (bench)
+#   deploy/install-deps.sh clients    python3 with venv, node with npm              (client tests)
+#
+# What is there already is left alone. Missing client runtimes that cannot be installed are not an error: their
+# tests say that they were skipped.
+set -euo pipefail
+
+say() { printf 'install-deps: %s\n' "$*" >&2; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo -- "$@"
+    else
+        say "neither root nor sudo: cannot run: $*"
+        return 1
+    fi
+}
+
+apt_updated=no
+
+apt_install() {
+    if [ "$apt_updated" = no ]; then
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 || true
+        apt_updated=yes
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
+}
+
+# install <names for apt> -- <names for dnf> -- <names for apk> -- <names for brew>; one word lists, '' = none
+install() {
+    local apt=$1 dnf=$2 apk=$3 brew=$4
+    # Word splitting is wanted: each is a list of package names.
+    # shellcheck disable=SC2086
+    if have apt-get; then
+        apt_install $apt
+    elif have dnf; then
+        as_root dnf install -y $dnf >&2
+    elif have apk; then
+        as_root apk add $apk >&2
+    elif have brew; then
+        brew install $brew >&2
+    else
+        say "no apt-get, dnf, apk or brew here"
+        return 1
+    fi
+}
+
+need_server() {
+    have redis-server && return 0
+    say "redis-server is missing, installing it"
+    install redis-server redis redis redis || true
+    have redis-server && return 0
+    say "redis-server could not be installed. Install it by hand and make sure it is in PATH:"
+    say "  Debian/Ubuntu: apt-get install redis-server     Fedora: dnf install redis"
+    say "  Alpine: apk add redis    macOS: brew install redis    else: https://redis.io/docs/latest/operate/oss_and_stack/install/"
+    say "or name another one: REDIS_SERVER=/path/to/valkey-server make test"
+    return 1
+}
+
+need_bench() {
+    have redis-sentinel && have redis-benchmark && return 0
+    say "redis-sentinel or redis-benchmark is missing, installing them"
+    install "redis-sentinel redis-tools" redis redis redis || true
+    have redis-sentinel && have redis-benchmark && return 0
+    say "redis-sentinel and redis-benchmark could not be installed; the benchmark compares with them."
+    say "  Debian/Ubuntu: apt-get install redis-sentinel redis-tools     Fedora: dnf install redis"
+    return 1
+}
+
+python_works() {
+    have python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1
+}
+
+need_clients() {
+    if ! python_works; then
+        say "python3 with venv is missing, installing it"
+        install "python3 python3-venv" python3 "python3 py3-pip" python3 || true
+        python_works || say "python3 with venv could not be installed: the redis-py test will be skipped"
+    fi
+    if ! { have node && have npm; }; then
+        say "node with npm is missing, installing it"
+        install "nodejs npm" "nodejs npm" "nodejs npm" node || true
+        { have node && have npm; } || say "node with npm could not be installed: the ioredis test will be skipped"
+    fi
+}
+
+if [ $# -eq 0 ]; then
+    set -- server
+fi
+for what in "$@"; do
+    case "$what" in
+        server) need_server ;;
+        bench) need_bench ;;
+        clients) need_clients ;;
+        *)
+            say "unknown: $what (server, bench or clients)"
+            exit 2
+            ;;
+    esac
+done

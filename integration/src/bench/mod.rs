@@ -1,0 +1,1 @@
+//! Measurements: one failover split into its parts, and address queries.

@@ -1,0 +1,91 @@
+//! Runtimes of foreign client libraries: a Python environment and a Node folder under `target/`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{FlockOperation, flock};
+
+use super::process::find_program;
+
+/// A runtime, or why there is none on this machine.
+#[derive(Debug)]
+pub enum Runtime {
+    /// Program to run scripts with, and the folder to run it in.
+    Ready(PathBuf, PathBuf),
+    /// The language is not installed here and could not be; the test says so and is skipped.
+    Absent(String),
+}
+
+/// `packages` (as pip writes them) in a virtual environment.
+pub fn python(packages: &[&str]) -> Result<Runtime> {
+    let Some(python) = find_program("python3") else {
+        return Ok(Runtime::Absent(String::from("python3 is not installed")));
+    };
+    let folder = folder("python")?;
+    let _lock = lock(&folder)?;
+    let program = folder.join("venv/bin/python");
+    if !program.is_file() {
+        let made = Command::new(python).args(["-m", "venv"]).arg(folder.join("venv")).output().context("venv")?;
+        if !made.status.success() {
+            return Ok(Runtime::Absent(format!(
+                "python3 -m venv failed: {}",
+                String::from_utf8_lossy(&made.stdout)
+            )));
+        }
+    }
+    let mut install = Command::new(&program);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+    run(install, "pip install")?;
+    Ok(Runtime::Ready(program, folder))
+}
+
+/// `packages` (as npm writes them) in a folder of their own.
+pub fn node(packages: &[&str]) -> Result<Runtime> {
+    let (Some(node), Some(npm)) = (find_program("node"), find_program("npm")) else {
+        return Ok(Runtime::Absent(String::from("node and npm are not installed")));
+    };
+    let folder = folder("node")?;
+    let _lock = lock(&folder)?;
+    if !folder.join("package.json").is_file() {
+        std::fs::write(folder.join("package.json"), "{\"private\":true}\n").context("package.json")?;
+    }
+    let mut install = Command::new(npm);
+    install.current_dir(&folder).args(["install", "--no-audit", "--no-fund", "--silent"]).args(packages);
+    run(install, "npm install")?;
+    Ok(Runtime::Ready(node, folder))
+}
+
+/// A script of `integration/clients/`.
+#[must_use]
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
+
+fn folder(language: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("own path")?;
+    let target = own.ancestors().nth(3).context("no target folder")?;
+    let folder = target.join("clients").join(language);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn lock(folder: &Path) -> Result<std::fs::File> {
+    let file = std::fs::File::create(folder.join(".lock")).context("lock file")?;
+    flock(&file, FlockOperation::LockExclusive).context("lock")?;
+    Ok(file)
+}
+
+fn run(mut command: Command, what: &str) -> Result<()> {
+    let output = command.output().with_context(|| format!("{what} could not be started"))?;
+    if !output.status.success() {
+        bail!(
+            "{what}: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    ensure!(output.status.success(), "{what} failed");
+    Ok(())
+}
