@@ -27,8 +27,14 @@ const DIRECTION: [(&str, &[&str]); 5] = [
     ("sentinel-proto", &[]),
     ("sentinel-core", &["sentinel-proto"]),
     ("raft-store", &["sentinel-proto", "sentinel-core"]),
-    ("sentinel-node", &["sentinel-proto", "sentinel-core", "raft-store"]),
-    ("integration", &["sentinel-proto", "sentinel-core", "raft-store", "sentinel-node"]),
+    (
+        "sentinel-node",
+        &["sentinel-proto", "sentinel-core", "raft-store"],
+    ),
+    (
+        "integration",
+        &["sentinel-proto", "sentinel-core", "raft-store", "sentinel-node"],
+    ),
 ];
 
 const PURE: [&str; 2] = ["sentinel-proto", "sentinel-core"];
@@ -38,7 +44,10 @@ const FILE_LINES: usize = 800;
 const FUNCTION_LINES: usize = 70;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 fn metadata() -> Value {
@@ -48,7 +57,11 @@ fn metadata() -> Value {
         .args(["metadata", "--format-version", "1", "--locked"])
         .output()
         .expect("cargo metadata");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
@@ -63,12 +76,17 @@ fn packages(metadata: &Value) -> BTreeMap<String, (String, bool)> {
         .unwrap()
         .iter()
         .map(|package| {
-            let is_macro = package["targets"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|target| target["kind"].as_array().unwrap().iter().any(|kind| text(kind) == "proc-macro"));
-            (text(&package["id"]).to_owned(), (text(&package["name"]).to_owned(), is_macro))
+            let is_macro = package["targets"].as_array().unwrap().iter().any(|target| {
+                target["kind"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|kind| text(kind) == "proc-macro")
+            });
+            (
+                text(&package["id"]).to_owned(),
+                (text(&package["name"]).to_owned(), is_macro),
+            )
         })
         .collect()
 }
@@ -81,7 +99,13 @@ fn normal_dependencies<'m>(metadata: &'m Value, id: &str) -> Vec<&'m str> {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|dep| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null()))
+        .filter(|dep| {
+            dep["dep_kinds"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|kind| kind["kind"].is_null())
+        })
         .map(|dep| text(&dep["pkg"]))
         .collect()
 }
@@ -92,7 +116,12 @@ fn pure_crates_depend_on_small_pure_crates_only() {
     let packages = packages(&metadata);
     let mut wrong = Vec::new();
     for pure in PURE {
-        let start = packages.iter().find(|(_, (name, _))| name == pure).unwrap().0.clone();
+        let start = packages
+            .iter()
+            .find(|(_, (name, _))| name == pure)
+            .unwrap()
+            .0
+            .clone();
         let mut queue = vec![start];
         let mut seen = BTreeSet::new();
         while let Some(id) = queue.pop() {
@@ -194,7 +223,8 @@ fn code_of(line: &str) -> String {
 
 /// Whether `word` stands in `code` by itself.
 fn has_word(code: &str, word: &str) -> bool {
-    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word)
+    code.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .any(|part| part == word)
 }
 
 fn complain(names: &[&str], mut wrong_in: impl FnMut(&str, &str) -> Option<String>) {
@@ -224,15 +254,19 @@ fn pure_crates_are_not_async() {
 
 #[test]
 fn openraft_and_actix_are_named_in_one_crate_each() {
-    complain(&["sentinel-proto", "sentinel-core", "sentinel-node"], |path, line| {
-        let code = code_of(line);
-        let raft = code.contains("openraft::") || code.contains("use openraft");
-        let actix = code.contains("actix::") || code.contains("use actix");
-        if raft {
-            return Some(String::from("openraft is named outside raft-store"));
-        }
-        (actix && !path.starts_with("sentinel-node")).then(|| String::from("actix is named outside sentinel-node"))
-    });
+    complain(
+        &["sentinel-proto", "sentinel-core", "sentinel-node"],
+        |path, line| {
+            let code = code_of(line);
+            let raft = code.contains("openraft::") || code.contains("use openraft");
+            let actix = code.contains("actix::") || code.contains("use actix");
+            if raft {
+                return Some(String::from("openraft is named outside raft-store"));
+            }
+            (actix && !path.starts_with("sentinel-node"))
+                .then(|| String::from("actix is named outside sentinel-node"))
+        },
+    );
     complain(&["raft-store"], |_, line| {
         let code = code_of(line);
         (code.contains("actix::") || code.contains("use actix")).then(|| String::from("actix in raft-store"))
@@ -257,7 +291,10 @@ fn nothing_is_left_undone_in_code() {
         if path.ends_with("architecture.rs") {
             return None;
         }
-        let macros = MARKS.iter().take(3).any(|mark| code_of(line).contains(&format!("{mark}!(")));
+        let macros = MARKS
+            .iter()
+            .take(3)
+            .any(|mark| code_of(line).contains(&format!("{mark}!(")));
         let notes = MARKS.iter().skip(3).any(|mark| has_word(line, mark));
         (macros || notes).then(|| String::from("a mark of unfinished work"))
     });
@@ -288,7 +325,11 @@ fn exemptions_from_the_bans_have_a_reason() {
 fn files_and_functions_keep_to_their_size() {
     let mut wrong = Vec::new();
     for (name, _) in DIRECTION {
-        let limit = if PURE.contains(&name) { PURE_FILE_LINES } else { FILE_LINES };
+        let limit = if PURE.contains(&name) {
+            PURE_FILE_LINES
+        } else {
+            FILE_LINES
+        };
         for (path, text) in sources(name) {
             let lines: Vec<&str> = text.lines().collect();
             if lines.len() > limit {
@@ -317,7 +358,9 @@ fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
         }
         let closing = format!("{indent}}}");
         if let Some(length) = lines[start..].iter().position(|other| *other == closing) {
-            let body = lines[start..start + length].iter().any(|other| other.ends_with('{'));
+            let body = lines[start..start + length]
+                .iter()
+                .any(|other| other.ends_with('{'));
             if body {
                 found.push((start, length + 1));
             }
@@ -328,11 +371,15 @@ fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
 
 #[test]
 fn no_tracked_file_names_a_machine() {
-    let listed = Command::new("git").current_dir(root()).args(["ls-files"]).output();
+    let listed = Command::new("git")
+        .current_dir(root())
+        .args(["ls-files"])
+        .output();
     let files: Vec<PathBuf> = match listed {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).lines().map(|line| root().join(line)).collect()
-        }
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(|line| root().join(line))
+            .collect(),
         _ => {
             let mut files = Vec::new();
             collect(&root(), &mut files);
@@ -341,10 +388,19 @@ fn no_tracked_file_names_a_machine() {
     };
     assert!(files.len() > 10, "no files found");
     // Spelled in two parts, so that this file does not name them either.
-    let marks = [["/wo", "rk/"], ["/tmp", "/wt-"], ["/ro", "ot/"], ["/ho", "me/"], ["/Us", "ers/"]].map(|p| p.concat());
+    let marks = [
+        ["/wo", "rk/"],
+        ["/tmp", "/wt-"],
+        ["/ro", "ot/"],
+        ["/ho", "me/"],
+        ["/Us", "ers/"],
+    ]
+    .map(|p| p.concat());
     let mut wrong = Vec::new();
     for path in files {
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
         for (index, line) in text.lines().enumerate() {
             if let Some(mark) = marks.iter().find(|mark| names_path(line, mark)) {
                 wrong.push(format!("{}:{}: names {mark}", path.display(), index + 1));

@@ -14,7 +14,11 @@ use integration::harness::{Cluster, ClusterOptions, limit_ms, scenario};
 const SECONDS_20: Duration = Duration::from_secs(20);
 
 fn options(sentinels: usize) -> ClusterOptions {
-    let mut options = ClusterOptions { sentinels, access: Access::Acl, ..ClusterOptions::default() };
+    let mut options = ClusterOptions {
+        sentinels,
+        access: Access::Acl,
+        ..ClusterOptions::default()
+    };
     options.settings.down_after_ms = 60_000;
     options.settings.failover_timeout_ms = 180_000;
     options
@@ -41,14 +45,22 @@ fn tutorial(cluster: &mut Cluster) -> Result<()> {
     let new = cluster.wait_new_master(old, SECONDS_20)?;
     for index in cluster.running() {
         let at = format!("+odown and +switch-master of node {index}");
-        events.wait(&at, SECONDS_20, |event| event.node == index && event.name == "+odown")?;
-        events.wait(&at, SECONDS_20, |event| event.node == index && event.name == "+switch-master")?;
+        events.wait(&at, SECONDS_20, |event| {
+            event.node == index && event.name == "+odown"
+        })?;
+        events.wait(&at, SECONDS_20, |event| {
+            event.node == index && event.name == "+switch-master"
+        })?;
     }
-    wait_for("INFO sentinel is ok again on every node", SECONDS_20, || expect_info(cluster, "ok", new))?;
+    wait_for("INFO sentinel is ok again on every node", SECONDS_20, || {
+        expect_info(cluster, "ok", new)
+    })?;
     expect_replication(cluster, old, new)?;
     expect_log_order(cluster)?;
     expect_old_master_demoted(cluster, old)?;
-    holds_for("the new master stays", Duration::from_secs(3), || expect_info(cluster, "ok", new))
+    holds_for("the new master stays", Duration::from_secs(3), || {
+        expect_info(cluster, "ok", new)
+    })
 }
 
 /// `INFO sentinel` reads as in the reference, on every node.
@@ -59,7 +71,11 @@ fn expect_info(cluster: &Cluster, status: &str, port: u16) -> Result<()> {
             cluster.nodes.len()
         );
         let line = node.info_line()?;
-        ensure!(line == wanted, "node {}: master0:{line} instead of {wanted}", node.index());
+        ensure!(
+            line == wanted,
+            "node {}: master0:{line} instead of {wanted}",
+            node.index()
+        );
     }
     Ok(())
 }
@@ -70,7 +86,10 @@ fn change_down_after_in_one_file(cluster: &mut Cluster) -> Result<()> {
     for index in 0..cluster.nodes.len() {
         let node = cluster.node_mut(index)?;
         let status = node.process()?.terminate()?;
-        ensure!(status.code() == Some(0), "an orderly end has exit status 0, not {status}");
+        ensure!(
+            status.code() == Some(0),
+            "an orderly end has exit status 0, not {status}"
+        );
         node.edit_config(
             &format!("down-after-milliseconds {GROUP} 60000"),
             &format!("down-after-milliseconds {GROUP} 1500"),
@@ -96,13 +115,32 @@ fn change_down_after_in_one_file(cluster: &mut Cluster) -> Result<()> {
 fn expect_replication(cluster: &Cluster, old: u16, new: u16) -> Result<()> {
     wait_for("the remaining replica follows the new master", SECONDS_20, || {
         let master = cluster.server_at(new)?.info("replication")?;
-        ensure!(master.get("role").map(String::as_str) == Some("master"), "new master: {master:?}");
-        ensure!(master.get("connected_slaves").map(String::as_str) == Some("1"), "new master: {master:?}");
-        let other = cluster.ports_but(new).into_iter().find(|port| *port != old).context("no other replica")?;
+        ensure!(
+            master.get("role").map(String::as_str) == Some("master"),
+            "new master: {master:?}"
+        );
+        ensure!(
+            master.get("connected_slaves").map(String::as_str) == Some("1"),
+            "new master: {master:?}"
+        );
+        let other = cluster
+            .ports_but(new)
+            .into_iter()
+            .find(|port| *port != old)
+            .context("no other replica")?;
         let replica = cluster.server_at(other)?.info("replication")?;
-        ensure!(replica.get("role").map(String::as_str) == Some("slave"), "replica: {replica:?}");
-        ensure!(replica.get("master_port") == Some(&new.to_string()), "replica: {replica:?}");
-        ensure!(replica.get("master_link_status").map(String::as_str) == Some("up"), "replica: {replica:?}");
+        ensure!(
+            replica.get("role").map(String::as_str) == Some("slave"),
+            "replica: {replica:?}"
+        );
+        ensure!(
+            replica.get("master_port") == Some(&new.to_string()),
+            "replica: {replica:?}"
+        );
+        ensure!(
+            replica.get("master_link_status").map(String::as_str) == Some("up"),
+            "replica: {replica:?}"
+        );
         Ok(())
     })
 }
@@ -124,11 +162,18 @@ fn expect_log_order(cluster: &Cluster) -> Result<()> {
         "+failover-state-reconf-slaves master",
         "+switch-master",
     ];
-    const OBSERVER: [&str; 4] = ["+sdown master", "+new-epoch", "+config-update-from sentinel", "+switch-master"];
+    const OBSERVER: [&str; 4] = [
+        "+sdown master",
+        "+new-epoch",
+        "+config-update-from sentinel",
+        "+switch-master",
+    ];
     let mut executors = 0;
     for node in &cluster.nodes {
         let messages = node.log_messages()?;
-        let executed = messages.iter().any(|message| message.starts_with("+try-failover"));
+        let executed = messages
+            .iter()
+            .any(|message| message.starts_with("+try-failover"));
         executors += usize::from(executed);
         let wanted: &[&str] = if executed { &EXECUTOR } else { &OBSERVER };
         let mut rest = messages.iter();
@@ -140,7 +185,11 @@ fn expect_log_order(cluster: &Cluster) -> Result<()> {
             );
         }
         let switches = node.log_count("+switch-master")?;
-        ensure!(switches == 1, "node {} logged +switch-master {switches} times", node.index());
+        ensure!(
+            switches == 1,
+            "node {} logged +switch-master {switches} times",
+            node.index()
+        );
     }
     ensure!(executors == 1, "{executors} nodes executed the failover");
     Ok(())
@@ -159,7 +208,10 @@ fn expect_old_master_demoted(cluster: &mut Cluster, old: u16) -> Result<()> {
         "old master demoted {after_contact:.1} ms after first contact, {after_start:.1} ms after its first answer"
     );
     if ours {
-        ensure!(after_contact <= limit_ms(100.0), "demoted only {after_contact:.1} ms after first contact");
+        ensure!(
+            after_contact <= limit_ms(100.0),
+            "demoted only {after_contact:.1} ms after first contact"
+        );
     }
     cluster.wait_attached()
 }

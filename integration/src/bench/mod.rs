@@ -1,1 +1,5 @@
-//! Measurements: one failover split into its parts, and address queries.
+//! Measurements: failovers split into their parts, and address queries.
+
+pub mod failover;
+pub mod queries;
+pub mod stats;

@@ -26,7 +26,11 @@ pub fn python(packages: &[&str]) -> Result<Runtime> {
     let _lock = lock(&folder)?;
     let program = folder.join("venv/bin/python");
     if !program.is_file() {
-        let made = Command::new(python).args(["-m", "venv"]).arg(folder.join("venv")).output().context("venv")?;
+        let made = Command::new(python)
+            .args(["-m", "venv"])
+            .arg(folder.join("venv"))
+            .output()
+            .context("venv")?;
         if !made.status.success() {
             return Ok(Runtime::Absent(format!(
                 "python3 -m venv failed: {}",
@@ -35,7 +39,9 @@ pub fn python(packages: &[&str]) -> Result<Runtime> {
         }
     }
     let mut install = Command::new(&program);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+    install
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(packages);
     run(install, "pip install")?;
     Ok(Runtime::Ready(program, folder))
 }
@@ -51,7 +57,10 @@ pub fn node(packages: &[&str]) -> Result<Runtime> {
         std::fs::write(folder.join("package.json"), "{\"private\":true}\n").context("package.json")?;
     }
     let mut install = Command::new(npm);
-    install.current_dir(&folder).args(["install", "--no-audit", "--no-fund", "--silent"]).args(packages);
+    install
+        .current_dir(&folder)
+        .args(["install", "--no-audit", "--no-fund", "--silent"])
+        .args(packages);
     run(install, "npm install")?;
     Ok(Runtime::Ready(node, folder))
 }
@@ -77,7 +86,9 @@ fn lock(folder: &Path) -> Result<std::fs::File> {
 }
 
 fn run(mut command: Command, what: &str) -> Result<()> {
-    let output = command.output().with_context(|| format!("{what} could not be started"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("{what} could not be started"))?;
     if !output.status.success() {
         bail!(
             "{what}: {}\n{}{}",

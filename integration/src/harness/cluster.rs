@@ -89,7 +89,10 @@ impl Cluster {
             Some(program) => program.clone(),
             None => Program::from_environment()?,
         };
-        let folder = tempfile::Builder::new().prefix("sentinel-test-").tempdir().context("no folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("sentinel-test-")
+            .tempdir()
+            .context("no folder")?;
         let base = folder.path();
         let mut servers = vec![RedisServer::start("redis-0", base, options.access, None)?];
         let master = servers.first().context("no master")?.port();
@@ -101,7 +104,13 @@ impl Cluster {
             .map(|index| Sentinel::prepare(index, program.clone(), base))
             .collect::<Result<Vec<_>>>()?;
         let is_ours = program.is_ours();
-        let cluster = Self { servers, nodes, options, is_ours, folder: Some(folder) };
+        let cluster = Self {
+            servers,
+            nodes,
+            options,
+            is_ours,
+            folder: Some(folder),
+        };
         cluster.write_configs()?;
         Ok(cluster)
     }
@@ -109,8 +118,12 @@ impl Cluster {
     fn write_configs(&self) -> Result<()> {
         let master = self.servers.first().context("no master")?.port();
         for node in &self.nodes {
-            let peers: Vec<u16> =
-                self.nodes.iter().map(Sentinel::port).filter(|port| *port != node.port()).collect();
+            let peers: Vec<u16> = self
+                .nodes
+                .iter()
+                .map(Sentinel::port)
+                .filter(|port| *port != node.port())
+                .collect();
             node.write_config(master, &peers, self.options.access, &self.options.settings)?;
         }
         Ok(())
@@ -120,7 +133,9 @@ impl Cluster {
     /// and every replica is attached.
     pub fn wait_ready(&mut self) -> Result<()> {
         for index in 0..self.nodes.len() {
-            wait_for(&format!("node {index} sees the whole deployment"), READY, || self.is_ready(index))?;
+            wait_for(&format!("node {index} sees the whole deployment"), READY, || {
+                self.is_ready(index)
+            })?;
         }
         self.wait_attached()?;
         if self.is_ours {
@@ -145,13 +160,22 @@ impl Cluster {
 
     /// Waits until the server that all sentinels name is a master with all running servers attached to it.
     pub fn wait_attached(&mut self) -> Result<()> {
-        let others = self.servers.iter_mut().filter_map(|server| server.is_running().then_some(())).count() - 1;
+        let others = self
+            .servers
+            .iter_mut()
+            .filter_map(|server| server.is_running().then_some(()))
+            .count()
+            - 1;
         wait_for("all running replicas are attached to the master", READY, || {
             let master = self.master_server()?;
             let info = master.info("replication")?;
             let role = info.get("role").context("no role")?;
             ensure!(role == "master", "{} is a {role}", master.name());
-            let count: usize = info.get("connected_slaves").context("no count")?.parse().context("count")?;
+            let count: usize = info
+                .get("connected_slaves")
+                .context("no count")?
+                .parse()
+                .context("count")?;
             ensure!(count == others, "{count} of {others} replicas are connected");
             let online = info.iter().filter(|(key, value)| {
                 key.starts_with("slave") && value.starts_with("ip=") && value.contains("state=online")
@@ -182,7 +206,10 @@ impl Cluster {
 
     /// The server at a port.
     pub fn server_at(&self, port: u16) -> Result<&RedisServer> {
-        self.servers.iter().find(|server| server.port() == port).with_context(|| format!("no server at {port}"))
+        self.servers
+            .iter()
+            .find(|server| server.port() == port)
+            .with_context(|| format!("no server at {port}"))
     }
 
     /// The server at a port, to do something to it.
@@ -195,7 +222,9 @@ impl Cluster {
 
     /// A node, to do something to it.
     pub fn node_mut(&mut self, index: usize) -> Result<&mut Sentinel> {
-        self.nodes.get_mut(index).with_context(|| format!("no node {index}"))
+        self.nodes
+            .get_mut(index)
+            .with_context(|| format!("no node {index}"))
     }
 
     /// A node.
@@ -205,7 +234,10 @@ impl Cluster {
 
     /// Indices of the nodes that run.
     pub fn running(&mut self) -> Vec<usize> {
-        self.nodes.iter_mut().filter_map(|node| node.is_running().then_some(node.index())).collect()
+        self.nodes
+            .iter_mut()
+            .filter_map(|node| node.is_running().then_some(node.index()))
+            .collect()
     }
 
     /// Ports of all sentinels.
@@ -217,7 +249,11 @@ impl Cluster {
     /// Ports of all servers but `master`.
     #[must_use]
     pub fn ports_but(&self, master: u16) -> Vec<u16> {
-        self.servers.iter().map(RedisServer::port).filter(|port| *port != master).collect()
+        self.servers
+            .iter()
+            .map(RedisServer::port)
+            .filter(|port| *port != master)
+            .collect()
     }
 
     /// Index of the node that at least half of the running nodes call Raft leader, and that calls itself so.
@@ -289,7 +325,11 @@ impl Cluster {
         }
         for server in &self.servers {
             let log = tail(&server.log_path(), count / 3);
-            text.push_str(&format!("--- {} (port {})\n{log}\n", server.name(), server.port()));
+            text.push_str(&format!(
+                "--- {} (port {})\n{log}\n",
+                server.name(),
+                server.port()
+            ));
         }
         text
     }

@@ -38,7 +38,13 @@ impl Events {
     #[must_use]
     pub fn new() -> Self {
         let (sender, receiver) = channel();
-        Self { sender, receiver, seen: Vec::new(), sockets: Vec::new(), threads: Vec::new() }
+        Self {
+            sender,
+            receiver,
+            seen: Vec::new(),
+            sockets: Vec::new(),
+            threads: Vec::new(),
+        }
     }
 
     /// Subscribes to all events of the sentinel `node` at `port`.
@@ -46,14 +52,20 @@ impl Events {
         let mut client = Client::connect(port, Duration::from_secs(2))?;
         client.send(&["PSUBSCRIBE", "*"])?;
         let confirmation = client.read()?;
-        let kind = confirmation.array()?.first().context("empty confirmation")?.text()?;
+        let kind = confirmation
+            .array()?
+            .first()
+            .context("empty confirmation")?
+            .text()?;
         ensure!(kind == "psubscribe", "PSUBSCRIBE was answered {confirmation}");
         client.set_read_timeout(None)?;
         self.sockets.push(client.handle()?);
         let sender = self.sender.clone();
         self.threads.push(std::thread::spawn(move || {
             while let Ok(value) = client.read() {
-                let Some(event) = event_of(node, &value) else { continue };
+                let Some(event) = event_of(node, &value) else {
+                    continue;
+                };
                 if sender.send(event).is_err() {
                     return;
                 }
@@ -86,7 +98,10 @@ impl Events {
 
     /// How many events of that name that node published.
     pub fn count_at(&mut self, node: usize, name: &str) -> usize {
-        self.all().iter().filter(|event| event.node == node && event.name == name).count()
+        self.all()
+            .iter()
+            .filter(|event| event.node == node && event.name == name)
+            .count()
     }
 
     /// Waits for an event for which `wanted` holds.
@@ -142,9 +157,16 @@ impl Drop for Events {
 fn event_of(node: usize, value: &Value) -> Option<Event> {
     let at = now();
     let items = value.array().ok()?;
-    let [kind, _pattern, name, payload] = items else { return None };
+    let [kind, _pattern, name, payload] = items else {
+        return None;
+    };
     if kind.text().ok()? != "pmessage" {
         return None;
     }
-    Some(Event { at, node, name: name.text().ok()?, payload: payload.text().ok()? })
+    Some(Event {
+        at,
+        node,
+        name: name.text().ok()?,
+        payload: payload.text().ok()?,
+    })
 }

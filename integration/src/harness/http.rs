@@ -18,7 +18,11 @@ pub fn get(port: u16, path: &str) -> Result<(u16, String)> {
     stream.read_to_end(&mut bytes).context("cannot read")?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").context("no end of the HTTP header")?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("no HTTP status")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .context("no HTTP status")?;
     Ok((status, body.to_owned()))
 }
 

@@ -31,7 +31,12 @@ impl Port {
         for _ in 0..ATTEMPTS {
             let number = rng.random_range(FIRST..=LAST);
             let path = folder.join(number.to_string());
-            let Ok(lock) = OpenOptions::new().create(true).truncate(false).write(true).open(&path) else {
+            let Ok(lock) = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+            else {
                 continue;
             };
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {

@@ -31,7 +31,11 @@ impl Process {
             .stderr(err)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { name: name.to_owned(), child, ended: None })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            ended: None,
+        })
     }
 
     /// Name given at start.
@@ -51,7 +55,10 @@ impl Process {
         if let Some(status) = self.exit_status() {
             bail!("{} has ended already: {status}", self.name);
         }
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("no process id")?;
         kill_process(pid, signal).with_context(|| format!("cannot send {signal:?} to {}", self.name))
     }
 
@@ -98,7 +105,11 @@ impl Process {
                 return Ok(status);
             }
             if start.elapsed() > deadline {
-                bail!("{} (pid {}) did not end within {deadline:?}", self.name, self.id());
+                bail!(
+                    "{} (pid {}) did not end within {deadline:?}",
+                    self.name,
+                    self.id()
+                );
             }
             pause_ms(2);
         }
@@ -140,14 +151,21 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         return path.is_file().then_some(path);
     }
     let paths = std::env::var_os("PATH")?;
-    std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file())
+    std::env::split_paths(&paths)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// Last `count` lines of a file, for reports of failures.
 #[must_use]
 pub fn tail(path: &Path, count: usize) -> String {
-    let Ok(bytes) = std::fs::read(path) else { return String::from("(no such file)") };
+    let Ok(bytes) = std::fs::read(path) else {
+        return String::from("(no such file)");
+    };
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
+    lines
+        .get(lines.len().saturating_sub(count)..)
+        .unwrap_or_default()
+        .join("\n")
 }

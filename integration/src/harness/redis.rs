@@ -77,7 +77,13 @@ impl RedisServer {
             writeln!(config, "replicaof 127.0.0.1 {master}").context("config")?;
         }
         std::fs::write(dir.join("redis.conf"), config).context("cannot write redis.conf")?;
-        let mut server = Self { name: name.to_owned(), port, dir, access, process: None };
+        let mut server = Self {
+            name: name.to_owned(),
+            port,
+            dir,
+            access,
+            process: None,
+        };
         server.launch()?;
         Ok(server)
     }
@@ -103,8 +109,8 @@ impl RedisServer {
     /// Starts the process and does not wait for its first answer.
     pub fn launch_no_wait(&mut self) -> Result<()> {
         let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| String::from("redis-server"));
-        let program = find_program(&program)
-            .context("redis-server is not installed: run deploy/install-deps.sh")?;
+        let program =
+            find_program(&program).context("redis-server is not installed: run deploy/install-deps.sh")?;
         let args = [self.dir.join("redis.conf").display().to_string()];
         let output = self.dir.join("output.log");
         self.process = Some(Process::spawn(&self.name, &program, &args, &self.dir, &output)?);
@@ -138,12 +144,16 @@ impl RedisServer {
     /// The process.
     pub fn process(&mut self) -> Result<&mut Process> {
         let name = &self.name;
-        self.process.as_mut().with_context(|| format!("{name} was never started"))
+        self.process
+            .as_mut()
+            .with_context(|| format!("{name} was never started"))
     }
 
     /// Whether the process lives (a stopped one does).
     pub fn is_running(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| process.exit_status().is_none())
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.exit_status().is_none())
     }
 
     /// An authenticated connection.

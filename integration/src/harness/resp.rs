@@ -195,15 +195,21 @@ fn read_line(reader: &mut impl BufRead) -> Result<String> {
 
 fn read_value(reader: &mut impl BufRead) -> Result<Value> {
     let line = read_line(reader)?;
-    let Some(kind) = line.chars().next() else { bail!("an empty line instead of a reply") };
+    let Some(kind) = line.chars().next() else {
+        bail!("an empty line instead of a reply")
+    };
     let rest = line.get(kind.len_utf8()..).unwrap_or_default();
     match kind {
         '+' => Ok(Value::Simple(rest.to_owned())),
         '-' => Ok(Value::Error(rest.to_owned())),
-        ':' => Ok(Value::Int(rest.parse().with_context(|| format!("bad integer {rest:?}"))?)),
+        ':' => Ok(Value::Int(
+            rest.parse().with_context(|| format!("bad integer {rest:?}"))?,
+        )),
         '$' => {
             let length: i64 = rest.parse().with_context(|| format!("bad length {rest:?}"))?;
-            let Ok(length) = usize::try_from(length) else { return Ok(Value::Null) };
+            let Ok(length) = usize::try_from(length) else {
+                return Ok(Value::Null);
+            };
             let mut bytes = vec![0; length.saturating_add(2)];
             reader.read_exact(&mut bytes).context("cannot read")?;
             bytes.truncate(length);
@@ -211,7 +217,9 @@ fn read_value(reader: &mut impl BufRead) -> Result<Value> {
         }
         '*' => {
             let count: i64 = rest.parse().with_context(|| format!("bad count {rest:?}"))?;
-            let Ok(count) = usize::try_from(count) else { return Ok(Value::Null) };
+            let Ok(count) = usize::try_from(count) else {
+                return Ok(Value::Null);
+            };
             let mut items = Vec::new();
             for _ in 0..count {
                 items.push(read_value(reader)?);

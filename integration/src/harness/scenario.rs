@@ -18,7 +18,9 @@ pub fn scenario(name: &str, options: ClusterOptions, body: impl FnOnce(&mut Clus
         Ok(cluster) => cluster,
         Err(reason) => fail(name, None, &reason),
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| cluster.wait_ready().and_then(|()| body(&mut cluster))));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        cluster.wait_ready().and_then(|()| body(&mut cluster))
+    }));
     match outcome {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => fail(name, Some(&cluster), &reason),
@@ -59,15 +61,23 @@ fn report(name: &str, cluster: Option<&Cluster>, reason: &str) {
 /// Repetitions of a test: `SENTINEL_TEST_RUNS`, else `full` under `make soak`, else `few`.
 #[must_use]
 pub fn runs(few: usize, full: usize) -> usize {
-    let asked = std::env::var("SENTINEL_TEST_RUNS").ok().and_then(|text| text.parse().ok());
-    let default = if std::env::var_os("SENTINEL_TEST_SOAK").is_some() { full } else { few };
+    let asked = std::env::var("SENTINEL_TEST_RUNS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let default = if std::env::var_os("SENTINEL_TEST_SOAK").is_some() {
+        full
+    } else {
+        few
+    };
     asked.unwrap_or(default)
 }
 
 /// A limit of time in milliseconds, times `SENTINEL_TEST_SLACK` (for machines that do other work meanwhile).
 #[must_use]
 pub fn limit_ms(limit: f64) -> f64 {
-    let slack: f64 =
-        std::env::var("SENTINEL_TEST_SLACK").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    let slack: f64 = std::env::var("SENTINEL_TEST_SLACK")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1.0);
     limit * slack
 }

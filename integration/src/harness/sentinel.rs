@@ -31,7 +31,10 @@ impl Program {
         match std::env::var("SENTINEL_PROGRAM") {
             Ok(name) if name == "stock" => Ok(Self::Stock),
             Ok(path) => {
-                ensure!(Path::new(&path).is_file(), "SENTINEL_PROGRAM={path} is not a file");
+                ensure!(
+                    Path::new(&path).is_file(),
+                    "SENTINEL_PROGRAM={path} is not a file"
+                );
                 Ok(Self::Ours(std::path::absolute(path).context("SENTINEL_PROGRAM")?))
             }
             Err(_) => Self::built_here(),
@@ -96,11 +99,24 @@ impl Sentinel {
     pub fn prepare(index: usize, program: Program, base: &Path) -> Result<Self> {
         let dir = base.join(format!("sentinel-{index}"));
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        Ok(Self { index, program, port: Port::reserve()?, admin_port: Port::reserve()?, dir, process: None })
+        Ok(Self {
+            index,
+            program,
+            port: Port::reserve()?,
+            admin_port: Port::reserve()?,
+            dir,
+            process: None,
+        })
     }
 
     /// Writes `sentinel.conf`. `peers` are the ports of all other sentinels.
-    pub fn write_config(&self, master: u16, peers: &[u16], access: Access, settings: &Settings) -> Result<()> {
+    pub fn write_config(
+        &self,
+        master: u16,
+        peers: &[u16],
+        access: Access,
+        settings: &Settings,
+    ) -> Result<()> {
         let mut text = format!(
             "port {}\ndir {}\nlogfile sentinel.log\nsentinel monitor {GROUP} 127.0.0.1 {master} {}\n",
             self.port(),
@@ -113,10 +129,18 @@ impl Sentinel {
             }
             writeln!(text, "sentinel auth-pass {GROUP} {}", credentials.password).context("config")?;
         }
-        writeln!(text, "sentinel down-after-milliseconds {GROUP} {}", settings.down_after_ms)
-            .context("config")?;
-        writeln!(text, "sentinel failover-timeout {GROUP} {}", settings.failover_timeout_ms)
-            .context("config")?;
+        writeln!(
+            text,
+            "sentinel down-after-milliseconds {GROUP} {}",
+            settings.down_after_ms
+        )
+        .context("config")?;
+        writeln!(
+            text,
+            "sentinel failover-timeout {GROUP} {}",
+            settings.failover_timeout_ms
+        )
+        .context("config")?;
         if self.program.is_ours() {
             for peer in peers {
                 writeln!(text, "sentinel peer 127.0.0.1 {peer}").context("config")?;
@@ -143,7 +167,11 @@ impl Sentinel {
     pub fn edit_config(&self, from: &str, to: &str) -> Result<()> {
         let path = self.config_path();
         let text = std::fs::read_to_string(&path).context("cannot read sentinel.conf")?;
-        ensure!(text.contains(from), "sentinel.conf of node {} does not contain {from:?}", self.index);
+        ensure!(
+            text.contains(from),
+            "sentinel.conf of node {} does not contain {from:?}",
+            self.index
+        );
         std::fs::write(&path, text.replace(from, to)).context("cannot write sentinel.conf")
     }
 
@@ -153,7 +181,13 @@ impl Sentinel {
         let name = format!("sentinel-{}", self.index);
         let args = [self.config_path().display().to_string()];
         let output = self.dir.join("output.log");
-        self.process = Some(Process::spawn(&name, &self.program.path()?, &args, &self.dir, &output)?);
+        self.process = Some(Process::spawn(
+            &name,
+            &self.program.path()?,
+            &args,
+            &self.dir,
+            &output,
+        )?);
         Ok(())
     }
 
@@ -221,12 +255,16 @@ impl Sentinel {
     /// The process.
     pub fn process(&mut self) -> Result<&mut Process> {
         let index = self.index;
-        self.process.as_mut().with_context(|| format!("node {index} was never started"))
+        self.process
+            .as_mut()
+            .with_context(|| format!("node {index} was never started"))
     }
 
     /// Whether the process lives (a stopped one does).
     pub fn is_running(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| process.exit_status().is_none())
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.exit_status().is_none())
     }
 
     /// A new connection.
@@ -252,7 +290,10 @@ impl Sentinel {
     /// The line `master0:` of `INFO sentinel`, without that prefix.
     pub fn info_line(&self) -> Result<String> {
         let text = self.command(&["INFO", "sentinel"])?.text()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("master0:")).context("no line master0:")?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("master0:"))
+            .context("no line master0:")?;
         Ok(line.trim_end().to_owned())
     }
 
@@ -269,12 +310,20 @@ impl Sentinel {
     /// The messages of its log (without process id, time and level), in order.
     pub fn log_messages(&self) -> Result<Vec<String>> {
         let bytes = std::fs::read(self.log_path()).context("cannot read the log")?;
-        Ok(String::from_utf8_lossy(&bytes).lines().filter_map(message_of).map(str::to_owned).collect())
+        Ok(String::from_utf8_lossy(&bytes)
+            .lines()
+            .filter_map(message_of)
+            .map(str::to_owned)
+            .collect())
     }
 
     /// How many log messages begin with `prefix`.
     pub fn log_count(&self, prefix: &str) -> Result<usize> {
-        Ok(self.log_messages()?.iter().filter(|message| message.starts_with(prefix)).count())
+        Ok(self
+            .log_messages()?
+            .iter()
+            .filter(|message| message.starts_with(prefix))
+            .count())
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Monotonic time.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the harness measures real processes in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the harness measures real processes in real time"
+)]
 pub fn now() -> Instant {
     Instant::now()
 }
@@ -13,13 +16,16 @@ pub fn now() -> Instant {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "seeds and labels of runs")]
 pub fn wall_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| {
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Lets time pass: the gap between two polls, two writes, or two signals of a fault that is defined by its length.
-#[expect(clippy::disallowed_methods, reason = "pollers pause, and faults such as SIGSTOP have a length")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "pollers pause, and faults such as SIGSTOP have a length"
+)]
 pub fn pause(gap: Duration) {
     std::thread::sleep(gap);
 }

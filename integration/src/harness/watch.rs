@@ -22,7 +22,10 @@ impl<T: Send + 'static> Watch<T> {
     fn start(body: impl FnOnce(&AtomicBool) -> Option<T> + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
-        Self { stop, thread: Some(std::thread::spawn(move || body(&seen))) }
+        Self {
+            stop,
+            thread: Some(std::thread::spawn(move || body(&seen))),
+        }
     }
 
     /// Its value, once it has one; an error after `deadline`.
@@ -31,7 +34,8 @@ impl<T: Send + 'static> Watch<T> {
         while !self.finished() && now().saturating_duration_since(start) < deadline {
             pause_ms(1);
         }
-        self.take().ok_or_else(|| anyhow!("after {deadline:?} still not: {what}"))
+        self.take()
+            .ok_or_else(|| anyhow!("after {deadline:?} still not: {what}"))
     }
 
     /// Whether it has ended by itself.
@@ -79,7 +83,9 @@ pub fn demotion(port: u16, credentials: Option<Credentials>) -> Watch<Demotion> 
                 continue;
             };
             while !stop.load(Ordering::Relaxed) {
-                let Ok((role, contacted)) = role_and_contact(&mut client) else { break };
+                let Ok((role, contacted)) = role_and_contact(&mut client) else {
+                    break;
+                };
                 let at = now();
                 first_answer.get_or_insert(at);
                 if contacted || role == "slave" {
@@ -103,7 +109,11 @@ fn role_and_contact(client: &mut Client) -> Result<(String, bool)> {
     client.send(&["ROLE"])?;
     client.send(&["CLIENT", "LIST"])?;
     let role = client.read()?;
-    let role = role.array()?.first().ok_or_else(|| anyhow!("empty ROLE"))?.text()?;
+    let role = role
+        .array()?
+        .first()
+        .ok_or_else(|| anyhow!("empty ROLE"))?
+        .text()?;
     let clients = client.read()?.text()?;
     Ok((role, clients.contains("name=sentinel-")))
 }
@@ -112,8 +122,10 @@ fn role_and_contact(client: &mut Client) -> Result<(String, bool)> {
 #[must_use]
 pub fn promotion(ports: Vec<u16>, credentials: Option<Credentials>) -> Watch<(Instant, u16)> {
     Watch::start(move |stop| {
-        let connect = |port: u16| Client::connect_as(port, Duration::from_millis(300), credentials.as_ref()).ok();
-        let mut clients: Vec<(u16, Option<Client>)> = ports.iter().map(|port| (*port, connect(*port))).collect();
+        let connect =
+            |port: u16| Client::connect_as(port, Duration::from_millis(300), credentials.as_ref()).ok();
+        let mut clients: Vec<(u16, Option<Client>)> =
+            ports.iter().map(|port| (*port, connect(*port))).collect();
         while !stop.load(Ordering::Relaxed) {
             for (port, slot) in &mut clients {
                 let Some(client) = slot else {
@@ -154,21 +166,30 @@ pub fn new_address(sentinel: u16, old: u16) -> Watch<(Instant, u16)> {
     })
 }
 
-/// Notes when a write is first accepted by one of `ports`.
+/// Notes when a client that asks the sentinels in turn for the master has its first write accepted by another one
+/// than `old`.
 #[must_use]
-pub fn first_write(ports: Vec<u16>, credentials: Option<Credentials>) -> Watch<Instant> {
+pub fn first_write(sentinels: Vec<u16>, old: u16, credentials: Option<Credentials>) -> Watch<Instant> {
     Watch::start(move |stop| {
-        let mut slots: Vec<(u16, Option<Client>)> = ports.into_iter().map(|port| (port, None)).collect();
+        let timeout = Duration::from_millis(300);
+        let mut slots: Vec<(u16, Option<Client>)> = sentinels.into_iter().map(|port| (port, None)).collect();
         while !stop.load(Ordering::Relaxed) {
-            for (port, slot) in &mut slots {
+            for (sentinel, slot) in &mut slots {
                 if slot.is_none() {
-                    *slot = Client::connect_as(*port, Duration::from_millis(300), credentials.as_ref()).ok();
+                    *slot = Client::connect(*sentinel, timeout).ok();
                 }
                 let Some(client) = slot else { continue };
-                match client.command(&["SET", "first-write", "1"]) {
-                    Ok(reply) if reply.is_ok() => return Some(now()),
-                    Ok(_) => {}
-                    Err(_) => *slot = None,
+                let Ok(port) = master_port(client) else {
+                    *slot = None;
+                    continue;
+                };
+                if port == old {
+                    continue;
+                }
+                let written = Client::connect_as(port, timeout, credentials.as_ref())
+                    .and_then(|mut master| master.command(&["SET", "first-write", "1"]));
+                if written.is_ok_and(|reply| reply.is_ok()) {
+                    return Some(now());
                 }
             }
             pause_ms(1);

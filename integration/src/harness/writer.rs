@@ -42,9 +42,19 @@ impl Written {
         let mut client = Client::connect_as(port, Duration::from_secs(10), credentials)?;
         let mut present = BTreeSet::new();
         for member in client.command(&["SMEMBERS", KEY])?.array()? {
-            present.insert(member.text()?.parse::<u64>().context("a member that is not a number")?);
+            present.insert(
+                member
+                    .text()?
+                    .parse::<u64>()
+                    .context("a member that is not a number")?,
+            );
         }
-        Ok(self.acknowledged.iter().map(|write| write.number).filter(|n| !present.contains(n)).collect())
+        Ok(self
+            .acknowledged
+            .iter()
+            .map(|write| write.number)
+            .filter(|n| !present.contains(n))
+            .collect())
     }
 
     /// Longest time between two acknowledgements that follow each other.
@@ -76,9 +86,14 @@ impl Writer {
         let stop = Arc::new(AtomicBool::new(false));
         let count = Arc::new(AtomicU64::new(0));
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&count));
-        let thread =
-            std::thread::spawn(move || write_until(&stopped, &counted, &sentinels, every, credentials.as_ref()));
-        Self { stop, count, thread: Some(thread) }
+        let thread = std::thread::spawn(move || {
+            write_until(&stopped, &counted, &sentinels, every, credentials.as_ref())
+        });
+        Self {
+            stop,
+            count,
+            thread: Some(thread),
+        }
     }
 
     /// Acknowledged so far.
@@ -135,7 +150,11 @@ fn write_until(
         number += 1;
         match client.command(&["SADD", KEY, &number.to_string()]) {
             Ok(reply) if reply.error().is_none() => {
-                written.acknowledged.push(Write { number, at: now(), port: *port });
+                written.acknowledged.push(Write {
+                    number,
+                    at: now(),
+                    port: *port,
+                });
                 count.fetch_add(1, Ordering::Relaxed);
             }
             Ok(_) | Err(_) => {
