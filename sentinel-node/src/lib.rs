@@ -9,4 +9,5 @@
 
 pub mod clock;
 pub mod control;
+pub mod peers;
 pub mod view;

@@ -3,6 +3,9 @@
 //! Every frame is a 4-byte big-endian length and one encoded [`PeerFrame`]. The encoding (bincode behind a
 //! version byte) lives in `raft-store::codec`; Raft RPCs travel as opaque bytes so that only that
 //! crate knows openraft.
+//!
+//! A large frame may be cut into pieces, so that small ones (heartbeats) pass between them: [`PIECE_BIT`] in the
+//! length marks a piece, [`LAST_PIECE_BIT`] the last one. At most one cut frame is under way in each direction.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +18,13 @@ pub const PEER_VERSION: u32 = 1;
 /// Largest frame accepted, in bytes. Checked before anything is allocated.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
-/// First frame in each direction: who is speaking.
+/// In the length of a frame: this is a piece of a large frame.
+pub const PIECE_BIT: u32 = 1 << 31;
+
+/// In the length of a piece: the large frame is complete with it.
+pub const LAST_PIECE_BIT: u32 = 1 << 30;
+
+/// First frame in each direction, and again when something in it changed: who is speaking.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerHello {
     /// Raft identity of the speaker.
@@ -32,6 +41,9 @@ pub struct PeerHello {
     pub dialed: Option<HostPort>,
     /// Whether the speaker holds a Raft log already.
     pub initialised: bool,
+    /// Random number of this run of the process: tells a connection to ourselves (same node, same boot) from a
+    /// copied data directory (same node, other boot).
+    pub boot: u64,
 }
 
 /// One node's opinion of one group's master. Soft state: pushed on change, refreshed each second, expires.
@@ -72,17 +84,21 @@ pub enum PeerBody {
     Raft(Vec<u8>),
     /// The answer to it.
     RaftReply(Vec<u8>),
-    /// Founding, step 1: "I am about to found this group with these members; do you agree?"
+    /// The answer to any request that is not served (yet): nothing was done.
+    Refused(String),
+    /// Founding: "I am about to found this group with these members; do you agree?" Asked twice: first everybody
+    /// is asked without obligation, then, when all agreed, with `binding`.
     Found {
         /// Identity of the group to be.
         cluster_id: u64,
         /// All its members.
         members: Vec<(NodeId, SentinelId, HostPort)>,
+        /// The listener stores the group's identity before it agrees, and never agrees to another group again.
+        binding: bool,
     },
     /// The answer: `None` = agreed, else the reason.
     FoundReply(Option<String>),
-    /// "I heard that the executor asks for SIMULATE-FAILURE"-like node-local verbs are never sent; this
-    /// closes a connection with a reason that the other side logs.
+    /// Closes the connection with a reason that the other side logs.
     Goodbye(String),
 }
 

@@ -1,0 +1,120 @@
+//! Incoming connections: what the client port hands over after `SENTINEL PEER`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use sentinel_proto::HostPort;
+use sentinel_proto::peer::PEER_VERSION;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::dial::cluster_text;
+use super::directory::foreign_group;
+use super::link::{self, Ended, Via};
+use super::roster::Note;
+use super::service::{Peers, Shared};
+
+/// Takes over a client connection that asked to become a peer connection. Called on a tokio runtime.
+pub trait PeerAcceptor: Send + Sync + 'static {
+    /// `unread`: bytes that came after the request; `version`, `cluster_id` and `auth`: its arguments.
+    fn accept(&self, stream: TcpStream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>);
+}
+
+impl PeerAcceptor for Peers {
+    fn accept(
+        &self,
+        stream: TcpStream,
+        unread: BytesMut,
+        version: u32,
+        cluster_id: String,
+        auth: Vec<Bytes>,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { serve(shared, stream, unread, version, cluster_id, auth).await });
+    }
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    mut stream: TcpStream,
+    unread: BytesMut,
+    version: u32,
+    cluster_id: String,
+    auth: Vec<Bytes>,
+) {
+    let Ok(remote) = stream.peer_addr() else { return };
+    let permit = Arc::clone(&shared.incoming).try_acquire_owned();
+    let refusal = match (&permit, refuse(&shared, remote, version, &cluster_id, &auth)) {
+        (Err(_), _) => Some("-ERR too many connections of sentinels".to_owned()),
+        (Ok(_), refusal) => refusal,
+    };
+    let reply = refusal.clone().unwrap_or_else(|| "+OK".to_owned());
+    let patience = shared.settings.timing.connect_timeout;
+    let sent = timeout(patience, stream.write_all(format!("{reply}\r\n").as_bytes())).await;
+    if let Some(refusal) = refusal {
+        let reason = refusal.trim_start_matches('-').to_owned();
+        let _ = shared.notes.send(Note::TurnedAway { remote, reason }).await;
+        return;
+    }
+    if !matches!(sent, Ok(Ok(()))) {
+        return;
+    }
+    let ended = link::run(Arc::clone(&shared), stream, unread, Via::Accepted(remote)).await;
+    if let Ended::Refused(reason) = ended {
+        let _ = shared.notes.send(Note::TurnedAway { remote, reason }).await;
+    }
+}
+
+/// The error line for somebody who may not connect, `None` when it may.
+fn refuse(
+    shared: &Shared,
+    remote: SocketAddr,
+    version: u32,
+    cluster_id: &str,
+    auth: &[Bytes],
+) -> Option<String> {
+    let secret = &shared.settings.secret;
+    if !secret.accepts(auth) {
+        return Some(if auth.is_empty() {
+            "-NOAUTH Authentication required.".to_owned()
+        } else {
+            "-WRONGPASS invalid username-password pair or user is disabled.".to_owned()
+        });
+    }
+    if secret.is_none() && !shared.allowed.load().contains(&remote.ip().to_canonical()) {
+        return Some(format!(
+            "-DENIED {} is neither a member nor named by a 'sentinel peer' line here, and no password is set: \
+             add the line, or set requirepass on all sentinels",
+            remote.ip().to_canonical()
+        ));
+    }
+    if version != PEER_VERSION {
+        return Some(format!(
+            "-ERR sentinels of this build speak version {PEER_VERSION} with each other, not {version}: run the same build everywhere"
+        ));
+    }
+    let ours = shared.identity.load().cluster_id;
+    let own_address = || {
+        let host = shared.settings.announce_host.clone();
+        HostPort::new(
+            host.unwrap_or_else(|| "this address".to_owned()),
+            shared.settings.announce_port,
+        )
+    };
+    match (ours, parse_cluster(cluster_id)) {
+        (_, Err(())) => Some("-ERR the cluster id is neither '-' nor 16 hexadecimal digits".to_owned()),
+        (Some(ours), Ok(Some(theirs))) if ours != theirs => {
+            Some(format!("-ERR {}", foreign_group(&own_address(), ours, theirs)))
+        }
+        _ => None,
+    }
+}
+
+fn parse_cluster(text: &str) -> Result<Option<u64>, ()> {
+    if text == cluster_text(None) {
+        return Ok(None);
+    }
+    u64::from_str_radix(text, 16).map(Some).map_err(|_| ())
+}
