@@ -45,6 +45,10 @@ const BOOT: &str = "boot";
 const FACTS: &str = "facts";
 /// File of the log; named here because its presence without an identity is an error.
 pub(crate) const LOG: &str = "log.redb";
+/// File of the committed index.
+pub(crate) const COMMITTED: &str = "committed";
+/// File of the last snapshot.
+pub(crate) const SNAPSHOT: &str = "snapshot";
 
 /// How to open a data directory.
 #[derive(Debug, Clone, Default)]
@@ -287,7 +291,7 @@ fn check_identity(
 
 fn new_identity(path: &Path, place: Place, options: &DirOptions) -> Result<Identity, OpenError> {
     let identity_file = path.join(IDENTITY);
-    for name in [LOG, GROUP] {
+    for name in [LOG, GROUP, SNAPSHOT] {
         if path.join(name).exists() {
             return Err(OpenError::Corrupt {
                 path: identity_file,

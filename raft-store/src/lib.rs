@@ -16,18 +16,32 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod checksum;
+mod clock;
 pub mod codec;
+mod committed;
 pub mod error;
 pub mod facts;
 pub mod handle;
 pub mod identity;
+mod log;
+mod machine;
+mod network;
+mod observe;
+mod propose;
+mod rpc;
 mod sealed;
+mod serve;
+pub mod settings;
+mod snapshot;
 pub mod status;
 pub mod transport;
+mod types;
+mod writer;
 
 pub use error::{FoundError, OpenError};
 pub use facts::LocalFacts;
-pub use handle::{Applied, Authority, Proposal, RaftHandle, RaftSettings};
+pub use handle::{Applied, Authority, Proposal, RaftHandle};
 pub use identity::{DataDir, DirOptions};
+pub use settings::RaftSettings;
 pub use status::{RaftRole, RaftStatus};
 pub use transport::{Transport, TransportError};

@@ -67,6 +67,9 @@ pub struct RaftStatus {
     /// In contact with a majority: the raft_leader by its quorum lease, a follower by hearing from the
     /// raft_leader within the election timeout.
     pub has_majority: bool,
+    /// Voters that do not answer this node. A follower that hears from the raft_leader does not ask the others,
+    /// so there it is empty.
+    pub unreachable: BTreeSet<NodeId>,
 }
 
 impl RaftStatus {

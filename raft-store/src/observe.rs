@@ -1,0 +1,199 @@
+//! From openraft's metrics to [`RaftStatus`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::Instant as _;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::Fatal;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
+use sentinel_proto::types::NodeId;
+use tokio::sync::watch;
+
+use crate::clock::{Instant, now};
+use crate::network::Peers;
+use crate::settings::RaftSettings;
+use crate::status::{RaftRole, RaftStatus};
+use crate::types::{TypeConfig, index_of, nodes};
+
+/// How often a status is computed when openraft reports nothing: silence is a change too.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+type Metrics = RaftMetrics<TypeConfig>;
+
+/// Computes the status of a node. Clones look at the same node.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    me: u64,
+    metrics: WatchReceiverOf<TypeConfig, Metrics>,
+    peers: Arc<Peers>,
+    /// The raft_leader this node last accepted an append from, and when.
+    heard_leader: watch::Receiver<Option<(u64, Instant)>>,
+    settings: RaftSettings,
+}
+
+impl Observer {
+    pub(crate) fn new(
+        me: u64,
+        metrics: WatchReceiverOf<TypeConfig, Metrics>,
+        peers: Arc<Peers>,
+        heard_leader: watch::Receiver<Option<(u64, Instant)>>,
+        settings: RaftSettings,
+    ) -> Self {
+        Self {
+            me,
+            metrics,
+            peers,
+            heard_leader,
+            settings,
+        }
+    }
+
+    /// The status now.
+    pub(crate) fn status(&self) -> RaftStatus {
+        let metrics = self.metrics.borrow_watched();
+        let failed = failure(&metrics);
+        let running = metrics.running_state.is_ok();
+        let leading = running && metrics.state == ServerState::Leader;
+        let membership = metrics.membership_config.membership();
+        let voters = nodes(membership.voter_ids());
+        let ack_age = metrics
+            .last_quorum_acked
+            .filter(|_| leading)
+            .map(|at| millis(at.elapsed()));
+        let has_majority = running && self.has_majority(&metrics, leading, ack_age);
+        RaftStatus {
+            role: if running {
+                role(metrics.state)
+            } else {
+                RaftRole::Learner
+            },
+            node: NodeId(self.me),
+            raft_leader: self
+                .raft_leader(&metrics, leading)
+                .filter(|_| running)
+                .map(NodeId),
+            raft_term: metrics.current_term,
+            last_log: metrics.last_log_index.unwrap_or(0),
+            committed: index_of(metrics.local_committed.as_ref()),
+            applied: index_of(metrics.last_applied.as_ref()),
+            snapshot: index_of(metrics.snapshot.as_ref()),
+            unreachable: self.unreachable(&voters, leading, has_majority),
+            learners: nodes(membership.learner_ids()),
+            voters,
+            quorum_ack_age_ms: ack_age,
+            failed,
+            has_majority,
+        }
+    }
+
+    /// Whether a log is there: an entry was stored, or a snapshot installed.
+    pub(crate) fn is_initialised(&self) -> bool {
+        self.metrics.borrow_watched().last_log_index.is_some()
+    }
+
+    /// The term in which this node is the raft_leader with a lease it may rely on, and has applied an entry of
+    /// its own: only then does it know all that is committed.
+    pub(crate) fn leased_term(&self) -> Option<u64> {
+        let metrics = self.metrics.borrow_watched();
+        let acked = metrics.last_quorum_acked?;
+        let leading = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
+        let caught_up = metrics
+            .last_applied
+            .is_some_and(|id| id.leader_id.term == metrics.current_term);
+        let fresh = acked.elapsed() < self.settings.safe_lease();
+        (leading && caught_up && fresh).then_some(metrics.current_term)
+    }
+
+    fn has_majority(&self, metrics: &Metrics, leading: bool, ack_age_ms: Option<u64>) -> bool {
+        let lease_ms = self.settings.election_timeout_ms.1;
+        if leading {
+            let alone = metrics.membership_config.membership().voter_ids().eq([self.me]);
+            return alone || ack_age_ms.is_some_and(|age| age < lease_ms);
+        }
+        self.follows(metrics).is_some()
+    }
+
+    fn raft_leader(&self, metrics: &Metrics, leading: bool) -> Option<u64> {
+        if leading {
+            Some(self.me)
+        } else {
+            self.follows(metrics)
+        }
+    }
+
+    /// The raft_leader, if this node heard from it within the lease.
+    fn follows(&self, metrics: &Metrics) -> Option<u64> {
+        let (leader, at) = (*self.heard_leader.borrow())?;
+        let fresh = now() < at + self.settings.lease();
+        (fresh && metrics.current_leader == Some(leader)).then_some(leader)
+    }
+
+    fn unreachable(&self, voters: &BTreeSet<NodeId>, leading: bool, has_majority: bool) -> BTreeSet<NodeId> {
+        if !leading && has_majority {
+            return BTreeSet::new();
+        }
+        // Without a raft_leader nodes talk only when one of them campaigns.
+        let patience = if leading {
+            self.settings.lease()
+        } else {
+            self.settings.lease() * 3
+        };
+        let silent = |node: &NodeId| {
+            self.peers
+                .last_heard(node.0)
+                .is_none_or(|at| at + patience < now())
+        };
+        voters
+            .iter()
+            .filter(|node| node.0 != self.me)
+            .filter(|node| silent(node))
+            .copied()
+            .collect()
+    }
+
+    /// Publishes the status until the engine ends.
+    pub(crate) async fn run(mut self, status: watch::Sender<RaftStatus>) {
+        loop {
+            let ended = match tokio::time::timeout(LOOK_EVERY, self.metrics.changed()).await {
+                Ok(changed) => changed.is_err(),
+                Err(_) => false,
+            };
+            let next = self.status();
+            status.send_if_modified(|last| {
+                let news = RaftStatus {
+                    quorum_ack_age_ms: last.quorum_ack_age_ms,
+                    ..next.clone()
+                } != *last;
+                *last = next;
+                news
+            });
+            if ended {
+                return;
+            }
+        }
+    }
+}
+
+fn role(state: ServerState) -> RaftRole {
+    match state {
+        ServerState::Leader => RaftRole::Leader,
+        ServerState::Follower => RaftRole::Follower,
+        ServerState::Candidate => RaftRole::Candidate,
+        ServerState::Learner | ServerState::Shutdown => RaftRole::Learner,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn failure(metrics: &Metrics) -> Option<String> {
+    match &metrics.running_state {
+        Ok(()) | Err(Fatal::Stopped) => None,
+        Err(fatal) => Some(fatal.to_string()),
+    }
+}
