@@ -95,7 +95,10 @@ fn refuse(
             "-ERR sentinels of this build speak version {PEER_VERSION} with each other, not {version}: run the same build everywhere"
         ));
     }
-    let ours = shared.identity.load().cluster_id;
+    // Without a log our group is only an agreement: the hello decides.
+    let ours = Some(shared.identity.load())
+        .filter(|i| i.initialised)
+        .and_then(|i| i.cluster_id);
     let own_address = || {
         let host = shared.settings.announce_host.clone();
         HostPort::new(

@@ -76,8 +76,10 @@ pub(super) struct Directory {
     me: NodeId,
     myid: SentinelId,
     boot: u64,
-    /// Group this node belongs to.
+    /// Group this node belongs to, or agreed to found.
     pub(super) cluster_id: Option<u64>,
+    /// It has a log: the group is more than an agreement.
+    pub(super) initialised: bool,
     members: BTreeMap<NodeId, Member>,
     /// Addresses that turned out to be our own.
     own: BTreeSet<HostPort>,
@@ -101,6 +103,7 @@ impl Directory {
             myid,
             boot,
             cluster_id: None,
+            initialised: false,
             members: BTreeMap::new(),
             own: BTreeSet::new(),
             census: Census {
@@ -157,10 +160,13 @@ impl Directory {
         Admission::Welcome
     }
 
-    /// Why this hello does not belong to our group, `None` when it may.
+    /// Why this hello does not belong to our group, `None` when it may. Before founding two nodes may hold different
+    /// agreements that came to nothing; they have to meet to agree again.
     pub(super) fn foreign(&self, hello: &PeerHello, address: &HostPort) -> Option<String> {
         match (self.cluster_id, hello.cluster_id) {
-            (Some(ours), Some(theirs)) if ours != theirs => Some(foreign_group(address, theirs, ours)),
+            (Some(ours), Some(theirs)) if ours != theirs && (self.initialised || hello.initialised) => {
+                Some(foreign_group(address, theirs, ours))
+            }
             _ => None,
         }
     }

@@ -83,6 +83,15 @@ fn a_node_of_another_group_is_refused_and_one_without_a_group_is_not() {
     other.cluster_id = Some(5);
     assert_eq!(dir.admit(&accepted(&other)), Admission::Welcome);
     other.cluster_id = Some(6);
+    assert_eq!(
+        dir.admit(&accepted(&other)),
+        Admission::Welcome,
+        "two agreements, no group"
+    );
+    other.initialised = true;
+    assert!(refused(&dir.admit(&accepted(&other)), "belongs to another group"));
+    other.initialised = false;
+    dir.initialised = true;
     assert!(refused(&dir.admit(&accepted(&other)), "belongs to another group"));
 }
 

@@ -17,11 +17,13 @@
 //!   close its own connection and nothing else.
 //!
 //! Who is accepted: DESIGN.md section 9. Decisions are pure and tested on their own: [`directory`] (who may connect,
-//! whom to dial), [`liveness`] (s_down of sentinels), `founding` (who founds the group, and when).
+//! whom to dial), [`liveness`] (s_down of sentinels), [`founding`] (who founds the group, and when).
 
 mod accept;
 mod dial;
 mod directory;
+mod founder;
+pub mod founding;
 mod frame;
 mod link;
 mod liveness;
@@ -32,6 +34,7 @@ mod transport;
 
 pub use accept::PeerAcceptor;
 pub use directory::{Census, ListedStatus, Met};
+pub use founder::{Founder, FounderSettings};
 pub use service::{FoundQuestion, PeerPorts, Peers, RaftService};
 pub use settings::{PeerSecret, PeerSettings, PeerTiming};
 pub use transport::PeerTransport;

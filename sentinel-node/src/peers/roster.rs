@@ -82,6 +82,7 @@ impl Roster {
         let mut directory = Directory::new(s.node, s.myid.clone(), s.boot, &s.listed);
         let identity = **shared.identity.load();
         directory.cluster_id = identity.cluster_id;
+        directory.initialised = identity.initialised;
         Self {
             directory,
             identity,
@@ -281,6 +282,7 @@ impl Roster {
         }
         self.identity = identity;
         self.directory.cluster_id = identity.cluster_id;
+        self.directory.initialised = identity.initialised;
         for link in self.links.values() {
             link.tell(PeerBody::Hello(self.shared.hello(link.via.dialed())));
         }

@@ -180,10 +180,14 @@ impl Peers {
 
     /// The group this node belongs to became known or its log exists now: told to all peers.
     pub fn set_identity(&self, cluster_id: Option<u64>, initialised: bool) {
-        self.shared.identity.store(Arc::new(Identity {
+        let identity = Identity {
             cluster_id,
             initialised,
-        }));
+        };
+        if **self.shared.identity.load() == identity {
+            return;
+        }
+        self.shared.identity.store(Arc::new(identity));
         // A full queue is emptied by the roster's next turn, which looks at the identity as well.
         let _ = self.shared.notes.try_send(Note::Look);
     }

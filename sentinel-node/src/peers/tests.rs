@@ -203,7 +203,7 @@ fn start(settings: PeerSettings, cluster: Option<u64>, state: State, listener: T
     let clock = Arc::new(SystemClock::start());
     let peers = Peers::start(
         settings,
-        (cluster, false),
+        (cluster, cluster.is_some()),
         Arc::clone(&view),
         clock,
         Arc::new(Recorder(tx)),
