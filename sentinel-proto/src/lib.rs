@@ -7,11 +7,15 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod command;
+pub mod conf;
 pub mod event;
 pub mod evidence;
+pub mod glob;
 pub mod hello;
 pub mod info;
 pub mod peer;
+pub mod reply;
 pub mod resp;
 pub mod role;
 pub mod types;

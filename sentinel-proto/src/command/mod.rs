@@ -1,0 +1,128 @@
+//! Requests: words to typed commands.
+//!
+//! What a server does with one request, in the order of Redis (`server.c: processCommand`); each step
+//! that fails is the reply:
+//!
+//! 1. [`closes_connection`]: an HTTP client, close without a reply;
+//! 2. [`lookup`]: unknown command or subcommand, wrong count of words;
+//! 3. not authenticated and not [`CommandSpec::before_auth`]: [`ErrorReply::noauth`];
+//! 4. RESP2, subscribed, and not [`CommandSpec::while_subscribed`]: [`ErrorReply::subscribed_context`];
+//! 5. [`CommandSpec::parse`]: all other errors in the arguments.
+//!
+//! [`Request::parse`] does 2 and 5 in one step.
+
+mod client;
+mod sentinel;
+mod session;
+mod table;
+mod table_sentinel;
+
+use bytes::Bytes;
+
+pub use client::{ClientFilter, ClientKind, ClientRequest, KillFilter, ReplyMode};
+pub use sentinel::{CONFIG_PARAMETERS, MonitorArgs, SET_OPTIONS, SentinelRequest, SetPair, SimulatedFailure};
+pub use session::{CommandFilter, CommandRequest, HelloRequest, InfoSections};
+pub use table::{CommandSpec, TABLE, find, find_by_full_name};
+
+use crate::reply::ErrorReply;
+
+/// A request that is well-formed. Words that may be any bytes stay [`Bytes`]; names are text (bytes that are
+/// not UTF-8 are replaced, which never equals an existing name).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// PING, with the text to repeat.
+    Ping(Option<Bytes>),
+    /// AUTH.
+    Auth {
+        /// `None` = the default user.
+        user: Option<Bytes>,
+        /// Password.
+        password: Bytes,
+    },
+    /// HELLO.
+    Hello(HelloRequest),
+    /// CLIENT.
+    Client(ClientRequest),
+    /// COMMAND.
+    Command(CommandRequest),
+    /// INFO.
+    Info(InfoSections),
+    /// ROLE.
+    Role,
+    /// SUBSCRIBE: at least one channel.
+    Subscribe(Vec<Bytes>),
+    /// UNSUBSCRIBE: none = all channels.
+    Unsubscribe(Vec<Bytes>),
+    /// PSUBSCRIBE: at least one pattern.
+    Psubscribe(Vec<Bytes>),
+    /// PUNSUBSCRIBE: none = all patterns.
+    Punsubscribe(Vec<Bytes>),
+    /// PUBLISH to the hello channel: its payload. The reply is always `:1`.
+    PublishHello(Bytes),
+    /// SHUTDOWN: no reply on success.
+    Shutdown,
+    /// ACL WHOAMI.
+    AclWhoami,
+    /// ACL LIST.
+    AclList,
+    /// ACL USERS.
+    AclUsers,
+    /// ACL HELP.
+    AclHelp,
+    /// SENTINEL.
+    Sentinel(SentinelRequest),
+}
+
+impl Request {
+    /// Reads a request as it comes from [`crate::resp::RequestDecoder`].
+    ///
+    /// # Errors
+    /// The reply to send instead.
+    pub fn parse(words: &[Bytes]) -> Result<Self, ErrorReply> {
+        (lookup(words)?.parse)(words)
+    }
+}
+
+/// Finds the command (for a container with subcommands: the subcommand) and checks the count of words.
+///
+/// # Errors
+/// Unknown command, unknown subcommand, wrong count.
+pub fn lookup(words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
+    let name = words.first().map_or(&b""[..], |word| word);
+    let mut spec = find(TABLE, name).ok_or_else(|| ErrorReply::unknown_command(words))?;
+    if let (false, Some(word)) = (spec.subcommands.is_empty(), words.get(1)) {
+        spec = find(spec.subcommands, word).ok_or_else(|| ErrorReply::unknown_subcommand(spec.name, word))?;
+    }
+    if spec.accepts(words.len()) {
+        Ok(spec)
+    } else {
+        Err(ErrorReply::wrong_arity(spec.name))
+    }
+}
+
+/// First words of an HTTP request: Redis closes such a connection at once, so that a browser cannot be
+/// made to send commands.
+#[must_use]
+pub fn closes_connection(words: &[Bytes]) -> bool {
+    words
+        .first()
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:"))
+}
+
+/// A word as text.
+fn text(word: &[u8]) -> String {
+    String::from_utf8_lossy(word).into_owned()
+}
+
+/// The word at `index` as text, empty when it is missing (the count of words was checked before).
+fn text_at(words: &[Bytes], index: usize) -> String {
+    words.get(index).map(|word| text(word)).unwrap_or_default()
+}
+
+/// The words from `index` on.
+fn rest(words: &[Bytes], index: usize) -> &[Bytes] {
+    words.get(index..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

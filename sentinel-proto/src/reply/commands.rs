@@ -1,0 +1,87 @@
+//! Replies of COMMAND, read from the command table.
+
+use crate::command::{CommandFilter, CommandRequest, CommandSpec, TABLE, find_by_full_name};
+use crate::glob;
+use crate::reply::help;
+use crate::resp::Frame;
+
+/// The reply to COMMAND or one of its subcommands.
+#[must_use]
+pub fn command(request: &CommandRequest) -> Frame {
+    match request {
+        CommandRequest::All => Frame::Array(TABLE.iter().map(details).collect()),
+        CommandRequest::Count => Frame::Integer(i64::try_from(TABLE.len()).unwrap_or(i64::MAX)),
+        CommandRequest::Info(names) if names.is_empty() => command(&CommandRequest::All),
+        CommandRequest::Info(names) => {
+            let known = |name: &String| find_by_full_name(name).map_or(Frame::NullArray, details);
+            Frame::Array(names.iter().map(known).collect())
+        }
+        CommandRequest::Docs(names) => docs(names),
+        CommandRequest::List(filter) => list(filter),
+        CommandRequest::Help => help::lines(help::COMMAND),
+    }
+}
+
+fn words(words: &[&'static str], prefix: &str) -> Frame {
+    let word = |word: &&'static str| Frame::simple(format!("{prefix}{word}"));
+    Frame::Set(words.iter().map(word).collect())
+}
+
+/// The ten elements of COMMAND INFO; no command of a sentinel has keys.
+fn details(spec: &'static CommandSpec) -> Frame {
+    let tips = spec.tips.iter().map(|tip| Frame::bulk_static(tip));
+    let subcommands: Vec<Frame> = spec.subcommands.iter().map(details).collect();
+    Frame::Array(vec![
+        spec.name.into(),
+        Frame::Integer(i64::from(spec.arity)),
+        words(spec.flags, ""),
+        Frame::Integer(0),
+        Frame::Integer(0),
+        Frame::Integer(0),
+        words(spec.categories, "@"),
+        Frame::Set(tips.collect()),
+        Frame::Set(Vec::new()),
+        if subcommands.is_empty() {
+            Frame::Set(subcommands)
+        } else {
+            Frame::Array(subcommands)
+        },
+    ])
+}
+
+fn docs(names: &[String]) -> Frame {
+    let entry = |spec: &'static CommandSpec| (Frame::from(spec.name), documentation(spec));
+    Frame::Map(if names.is_empty() {
+        TABLE.iter().map(entry).collect()
+    } else {
+        let known = names.iter().filter_map(|name| find_by_full_name(name));
+        known.map(entry).collect()
+    })
+}
+
+fn documentation(spec: &'static CommandSpec) -> Frame {
+    let mut fields: Vec<(Frame, Frame)> = vec![
+        ("summary".into(), spec.summary.into()),
+        ("since".into(), spec.since.into()),
+        ("group".into(), spec.group.into()),
+    ];
+    if !spec.subcommands.is_empty() {
+        let subcommands = spec.subcommands.iter();
+        let entry = |spec: &'static CommandSpec| (Frame::from(spec.name), documentation(spec));
+        fields.push(("subcommands".into(), Frame::Map(subcommands.map(entry).collect())));
+    }
+    Frame::Map(fields)
+}
+
+fn list(filter: &CommandFilter) -> Frame {
+    let passes = |spec: &&CommandSpec| match filter {
+        CommandFilter::None => true,
+        CommandFilter::Module => false,
+        CommandFilter::Category(category) => spec.categories.contains(&category.as_str()),
+        CommandFilter::Pattern(pattern) => glob::matches_ignoring_case(pattern, spec.name.as_bytes()),
+    };
+    let all = TABLE
+        .iter()
+        .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands));
+    Frame::Array(all.filter(passes).map(|spec| spec.name.into()).collect())
+}
