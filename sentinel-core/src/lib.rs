@@ -9,5 +9,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod instance;
 pub mod replicated;
+pub mod select;
 pub mod time;

@@ -1,0 +1,138 @@
+//! Selection of the replica to promote.
+//!
+//! Excluded, as in sentinel.c `sentinelSelectReplica`: down, disconnected, silent, priority 0, stale report, link to
+//! the master down for too long before the master was. Excluded besides: in the middle of a synchronisation, already
+//! a master, following a master that is not of this group, promotion failed in this plan.
+//! Order: lowest priority, then highest offset, then smallest run id (without case; unknown last), then address.
+//!
+//! The result does not depend on the order of the input.
+
+use std::collections::BTreeSet;
+
+use sentinel_proto::types::HostPort;
+
+use crate::instance::{InstanceFacts, ReplicationLink, ReportedRole};
+use crate::replicated::{Refusal, RefusalReason};
+use crate::time::MonoTime;
+
+/// Ping silence after which a replica is not trusted: five of Sentinel's ping periods.
+pub const STALE_PING_MS: u64 = 5_000;
+
+/// What the selection depends on beside the replicas.
+#[derive(Debug, Clone)]
+pub struct SelectContext<'a> {
+    /// Addresses of the group, the old master included: a replica may follow any of them (chains).
+    pub group: &'a BTreeSet<HostPort>,
+    /// Oldest time of a report that still counts.
+    pub reports_since: MonoTime,
+    /// How long the master has been subjectively down here, in milliseconds; 0 = it is up.
+    pub master_down_ms: u64,
+    /// `down-after-milliseconds`.
+    pub down_after_ms: u64,
+    /// Replicas whose promotion failed in this plan.
+    pub failed: &'a [HostPort],
+}
+
+/// A choice: the replica, and why each other one was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The best eligible replica; `None` = no good replica.
+    pub chosen: Option<HostPort>,
+    /// All others, by address.
+    pub refused: Vec<Refusal>,
+}
+
+/// Selects the replica to promote.
+#[must_use]
+pub fn select(replicas: &[&InstanceFacts], context: &SelectContext<'_>, now: MonoTime) -> Selection {
+    let mut refused: Vec<Refusal> = Vec::new();
+    let mut best: Option<&InstanceFacts> = None;
+    for replica in replicas {
+        match refuse(replica, context, now) {
+            Some(reason) => refused.push(Refusal {
+                replica: replica.address.clone(),
+                reason,
+            }),
+            None => match best {
+                Some(other) if rank(other) <= rank(replica) => refused.push(ranked_lower(replica)),
+                Some(other) => {
+                    refused.push(ranked_lower(other));
+                    best = Some(replica);
+                }
+                None => best = Some(replica),
+            },
+        }
+    }
+    refused.sort_by(|a, b| a.replica.cmp(&b.replica));
+    Selection {
+        chosen: best.map(|b| b.address.clone()),
+        refused,
+    }
+}
+
+fn ranked_lower(replica: &InstanceFacts) -> Refusal {
+    Refusal {
+        replica: replica.address.clone(),
+        reason: RefusalReason::RankedLower,
+    }
+}
+
+fn rank(replica: &InstanceFacts) -> (u32, std::cmp::Reverse<u64>, bool, String, &HostPort) {
+    let offset = replica.report.as_ref().map_or(0, |r| r.offset);
+    let run_id = replica.run_id.to_ascii_lowercase();
+    (
+        replica.priority,
+        std::cmp::Reverse(offset),
+        run_id.is_empty(),
+        run_id,
+        &replica.address,
+    )
+}
+
+fn refuse(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -> Option<RefusalReason> {
+    if context.failed.contains(&replica.address) {
+        return Some(RefusalReason::PromotionFailed);
+    }
+    if replica.sdown_since.is_some() {
+        return Some(RefusalReason::Down);
+    }
+    if !replica.connected {
+        return Some(RefusalReason::Disconnected);
+    }
+    if replica
+        .silent_since
+        .is_some_and(|since| now.ms_since(since) > STALE_PING_MS)
+    {
+        return Some(RefusalReason::StalePing);
+    }
+    if replica.priority == 0 {
+        return Some(RefusalReason::PriorityZero);
+    }
+    let Some(report) = replica.report.as_ref().filter(|r| r.at >= context.reports_since) else {
+        return Some(RefusalReason::StaleReport);
+    };
+    if report.role == ReportedRole::Master {
+        return Some(RefusalReason::NotAReplica);
+    }
+    if report
+        .follows
+        .as_ref()
+        .is_some_and(|master| !context.group.contains(master))
+    {
+        return Some(RefusalReason::ForeignMaster);
+    }
+    if report.link == ReplicationLink::Syncing {
+        return Some(RefusalReason::Syncing);
+    }
+    let tolerated = context
+        .master_down_ms
+        .saturating_add(context.down_after_ms.saturating_mul(10));
+    if report.link_down_ms > tolerated {
+        return Some(RefusalReason::LinkDownTooLong);
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "select_tests.rs"]
+mod tests;
