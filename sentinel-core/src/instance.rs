@@ -1,19 +1,11 @@
 //! What is known of one Redis instance at this node: facts, not judgements.
 
 use sentinel_proto::EvidenceClass;
+pub use sentinel_proto::info::ReportedRole;
 use sentinel_proto::types::HostPort;
 use serde::{Deserialize, Serialize};
 
 use crate::time::MonoTime;
-
-/// Role that an instance reports about itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum ReportedRole {
-    /// `role:master`.
-    Master,
-    /// `role:slave`.
-    Replica,
-}
 
 /// State of a replica's link to its master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod instance;
+pub mod monitor;
 pub mod replicated;
 pub mod select;
 pub mod time;

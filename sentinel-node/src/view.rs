@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
+pub use sentinel_core::instance::ReportedRole;
 use sentinel_core::replicated::State;
 use sentinel_core::time::MonoTime;
 use sentinel_proto::peer::Opinion;
@@ -111,15 +112,6 @@ pub struct InstanceView {
     pub announced: bool,
     /// Replica: `reconf_sent`, `reconf_inprog`, `reconf_done` or `promoted`, while a plan runs; executor only.
     pub reconf_flag: Option<&'static str>,
-}
-
-/// Role as last reported by the instance itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportedRole {
-    /// `role:master`.
-    Master,
-    /// `role:slave`.
-    Replica,
 }
 
 /// Soft state of a group at this node.

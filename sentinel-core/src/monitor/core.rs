@@ -1,0 +1,578 @@
+//! The state machine of one monitor.
+
+use sentinel_proto::EvidenceClass;
+use sentinel_proto::event::{Event, EventName, InstanceRef};
+use sentinel_proto::info::{InstanceReport, ReportedRole};
+use sentinel_proto::role::{ReplicaLink, RoleReport};
+use sentinel_proto::types::HostPort;
+
+use super::judge::judge;
+use super::types::{
+    Assignment, LinkFailure, MonitorEffect, MonitorInput, PingAnswer, RoleAnswer, SUSPECT_PROBE_PERIOD_MS,
+    Schedule, probe_period_ms,
+};
+use crate::instance::{InstanceFacts, ReplicationLink, Report};
+use crate::time::MonoTime;
+
+/// Sentinel's INFO period.
+const INFO_PERIOD_MS: u64 = 10_000;
+/// INFO period of a replica whose link is down, or of an instance that refuses ROLE (Sentinel's fast INFO).
+const INFO_WATCH_PERIOD_MS: u64 = 1_000;
+/// Pause between connects to an instance that went away less than a minute ago.
+const RECONNECT_MS: u64 = 100;
+/// ... and to one that has been away for longer.
+const RECONNECT_SLOW_MS: u64 = 250;
+const RECONNECT_SLOW_AFTER_MS: u64 = 60_000;
+/// A wrong password does not become right by hurry.
+const RECONNECT_AUTH_MS: u64 = 1_000;
+/// Being woken this much later than asked means that this process did not run.
+const STALL_MS: u64 = 50;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Waiting { retry_at: MonoTime },
+    Connecting,
+    Up,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct MonitorCore {
+    facts: InstanceFacts,
+    assignment: Assignment,
+    assigned_at: MonoTime,
+    link: Link,
+    generation: u64,
+    /// Oldest probe without an acceptable answer; survives reconnects.
+    pending_since: Option<MonoTime>,
+    /// When the probe that is on its way on the present link was sent.
+    in_flight: Option<MonoTime>,
+    role_refused: bool,
+    /// Failures since the link was last up.
+    failures: u32,
+    schedule: Schedule,
+    listed: Vec<HostPort>,
+    last_reply: MonoTime,
+    info_at: Option<MonoTime>,
+    /// Wake-up asked for last, to notice stalls.
+    expected_wake: Option<MonoTime>,
+}
+
+impl MonitorCore {
+    /// A monitor that connects at its first timer.
+    #[must_use]
+    pub fn new(address: HostPort, assignment: Assignment, now: MonoTime) -> Self {
+        Self {
+            facts: InstanceFacts::new(address, now),
+            assignment,
+            assigned_at: now,
+            link: Link::Waiting { retry_at: now },
+            generation: 0,
+            pending_since: None,
+            in_flight: None,
+            role_refused: false,
+            failures: 0,
+            schedule: Schedule {
+                next_probe: now,
+                next_info: now,
+            },
+            listed: Vec::new(),
+            last_reply: now,
+            info_at: None,
+            expected_wake: None,
+        }
+    }
+
+    /// Everything known.
+    #[must_use]
+    pub fn facts(&self) -> &InstanceFacts {
+        &self.facts
+    }
+
+    /// The assignment in force.
+    #[must_use]
+    pub fn assignment(&self) -> &Assignment {
+        &self.assignment
+    }
+
+    /// Oldest probe without an acceptable answer.
+    #[must_use]
+    pub fn pending_since(&self) -> Option<MonoTime> {
+        self.pending_since
+    }
+
+    /// Last reply of any kind.
+    #[must_use]
+    pub fn last_reply(&self) -> MonoTime {
+        self.last_reply
+    }
+
+    /// When INFO last arrived.
+    #[must_use]
+    pub fn info_at(&self) -> Option<MonoTime> {
+        self.info_at
+    }
+
+    /// Takes one input at `now`.
+    pub fn step(&mut self, now: MonoTime, input: MonitorInput, effects: &mut Vec<MonitorEffect>) {
+        let before = self.facts.clone();
+        self.forgive_stall(now, matches!(input, MonitorInput::Timer));
+        match input {
+            MonitorInput::Assigned(assignment) => self.assign(assignment, now),
+            MonitorInput::LinkUp { generation } if generation == self.generation => self.link_up(now),
+            MonitorInput::LinkFailed { generation, failure } if generation == self.generation => {
+                self.link_failed(failure, now);
+            }
+            MonitorInput::Probed {
+                generation,
+                ping,
+                role,
+            } if generation == self.generation => {
+                self.probed(&ping, role, now, effects);
+            }
+            MonitorInput::Info(report) => self.informed(&report, now, effects),
+            MonitorInput::RoleSeen(role) => self.role_seen(role, now, effects),
+            MonitorInput::LinkUp { .. }
+            | MonitorInput::LinkFailed { .. }
+            | MonitorInput::Probed { .. }
+            | MonitorInput::Timer => {}
+        }
+        self.act(now, effects);
+        self.update_silence(now);
+        self.judge(now, effects);
+        self.announce_role(&before, effects);
+        if self.facts != before {
+            effects.push(MonitorEffect::Changed);
+        }
+        self.expected_wake = self.poll_timeout(now);
+    }
+
+    /// When to be called with [`MonitorInput::Timer`] next; always in the future or now.
+    #[must_use]
+    pub fn poll_timeout(&self, now: MonoTime) -> Option<MonoTime> {
+        let link = match self.link {
+            Link::Waiting { retry_at } => Some(retry_at),
+            Link::Connecting => None,
+            Link::Up => match self.in_flight {
+                Some(sent) => Some(sent.plus(self.abandon_after_ms())),
+                None => Some(self.schedule.next_probe),
+            },
+        };
+        let info = (self.link == Link::Up).then_some(self.schedule.next_info);
+        let suspicion = self
+            .silence_start()
+            .filter(|_| self.facts.silent_since.is_none())
+            .map(|since| since.plus(self.suspicion_ms()));
+        let verdict = match self.facts.sdown_since {
+            Some(_) => None,
+            None => judge(&self.facts, &self.assignment, now).next,
+        };
+        [link, info, suspicion, verdict]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|t| t.max(now))
+    }
+
+    /// A process that did not run has no right to blame others: silence is moved by the gap.
+    fn forgive_stall(&mut self, now: MonoTime, timer: bool) {
+        let Some(expected) = self
+            .expected_wake
+            .filter(|_| timer || self.expected_wake < Some(now))
+        else {
+            return;
+        };
+        let gap = now.ms_since(expected);
+        if gap < STALL_MS.max(self.period_ms() / 4) {
+            return;
+        }
+        let shift = |t: MonoTime| t.plus(gap).min(now);
+        self.pending_since = self.pending_since.map(shift);
+        self.facts.last_ok = shift(self.facts.last_ok);
+        self.facts.class_since = shift(self.facts.class_since);
+        self.facts.silent_since = self.facts.silent_since.map(shift);
+    }
+
+    fn assign(&mut self, assignment: Assignment, now: MonoTime) {
+        let afresh = assignment.role != self.assignment.role
+            || assignment.config_epoch != self.assignment.config_epoch
+            || assignment.master_address != self.assignment.master_address;
+        let hurry = assignment.attention && !self.assignment.attention;
+        self.assignment = assignment;
+        if afresh {
+            self.assigned_at = now;
+            self.facts.sdown_since = None;
+            self.facts.last_ok = now;
+            self.facts.silent_since = None;
+            self.facts.class_since = now;
+            self.facts.refused_count = 0;
+            self.pending_since = self.pending_since.map(|_| now);
+            self.listed.clear();
+            if let Some(report) = &mut self.facts.report {
+                report.role_since = now;
+            }
+        }
+        if hurry || afresh {
+            self.schedule = Schedule {
+                next_probe: now,
+                next_info: now,
+            };
+            if let Link::Waiting { retry_at } = &mut self.link {
+                *retry_at = (*retry_at).min(now.plus(RECONNECT_MS));
+            }
+        }
+    }
+
+    fn link_up(&mut self, now: MonoTime) {
+        self.link = Link::Up;
+        self.facts.connected = true;
+        self.failures = 0;
+        self.in_flight = None;
+        self.role_refused = false;
+        self.schedule = Schedule {
+            next_probe: now,
+            next_info: now,
+        };
+    }
+
+    fn link_failed(&mut self, failure: LinkFailure, now: MonoTime) {
+        let was_up = self.link == Link::Up;
+        self.facts.connected = false;
+        self.in_flight = None;
+        if !was_up || failure != LinkFailure::Closed {
+            self.observe(failure.class(), now);
+        }
+        if failure == LinkFailure::Refused {
+            self.facts.refused_count = self.facts.refused_count.saturating_add(1);
+        }
+        if failure == LinkFailure::Auth {
+            self.pending_since = None;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let pause = match failure {
+            // The first try after a loss is made at once: a restarted or killed link costs no detection time.
+            LinkFailure::Closed if was_up && self.failures <= 1 => 0,
+            LinkFailure::Auth => RECONNECT_AUTH_MS,
+            _ => self.reconnect_ms(now),
+        };
+        self.link = Link::Waiting {
+            retry_at: now.plus(pause),
+        };
+    }
+
+    fn reconnect_ms(&self, now: MonoTime) -> u64 {
+        if now.ms_since(self.facts.last_ok) > RECONNECT_SLOW_AFTER_MS {
+            return RECONNECT_SLOW_MS;
+        }
+        match self.assignment.crash_down_after_ms {
+            0 => RECONNECT_MS,
+            crash => (crash / 4).clamp(10, RECONNECT_MS),
+        }
+    }
+
+    fn probed(
+        &mut self,
+        ping: &PingAnswer,
+        role: RoleAnswer,
+        now: MonoTime,
+        effects: &mut Vec<MonitorEffect>,
+    ) {
+        self.in_flight = None;
+        self.last_reply = now;
+        let class = classify(ping);
+        self.observe(class, now);
+        match class {
+            EvidenceClass::Alive | EvidenceClass::Loading => {
+                self.facts.last_ok = now;
+                self.pending_since = None;
+            }
+            EvidenceClass::Auth => self.pending_since = None,
+            _ => {}
+        }
+        match role {
+            RoleAnswer::Role(role) => self.role_seen(role, now, effects),
+            RoleAnswer::Refused => self.role_refused = true,
+            RoleAnswer::NotAsked | RoleAnswer::Unusable => {}
+        }
+    }
+
+    fn observe(&mut self, class: EvidenceClass, now: MonoTime) {
+        if self.facts.class != class {
+            self.facts.class = class;
+            self.facts.class_since = now;
+        }
+        if class != EvidenceClass::Refused {
+            self.facts.refused_count = 0;
+        }
+    }
+
+    fn role_seen(&mut self, role: RoleReport, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        match role {
+            RoleReport::Master { offset, replicas } => {
+                self.report(ReportedRole::Master, None, ReplicationLink::Down, offset, now);
+                self.list(
+                    replicas.into_iter().map(|(address, _)| address).collect(),
+                    effects,
+                );
+            }
+            RoleReport::Replica { master, link, offset } => {
+                let link = match link {
+                    ReplicaLink::Connected => ReplicationLink::Up,
+                    ReplicaLink::Sync => ReplicationLink::Syncing,
+                    ReplicaLink::Connect | ReplicaLink::Connecting => ReplicationLink::Down,
+                };
+                self.report(ReportedRole::Replica, Some(master), link, offset, now);
+            }
+            RoleReport::Sentinel { .. } => self.observe(EvidenceClass::ErrorReply, now),
+        }
+    }
+
+    fn informed(&mut self, info: &InstanceReport, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        self.info_at = Some(now);
+        if let Some(run_id) = info.run_id.as_ref().filter(|id| **id != self.facts.run_id) {
+            if !self.facts.run_id.is_empty() {
+                effects.push(MonitorEffect::Event(Event::about(
+                    EventName::Reboot,
+                    &self.instance_ref(),
+                )));
+            }
+            self.facts.run_id.clone_from(run_id);
+        }
+        match info.role {
+            Some(ReportedRole::Master) => {
+                let offset = info.master_repl_offset.unwrap_or(0);
+                self.report(ReportedRole::Master, None, ReplicationLink::Down, offset, now);
+                self.list(info.replicas.clone(), effects);
+            }
+            Some(ReportedRole::Replica) => self.informed_replica(info, now),
+            None => {}
+        }
+    }
+
+    fn informed_replica(&mut self, info: &InstanceReport, now: MonoTime) {
+        let link = match (info.master_sync_in_progress, info.master_link_up) {
+            (Some(true), _) => ReplicationLink::Syncing,
+            (_, Some(true)) => ReplicationLink::Up,
+            _ => ReplicationLink::Down,
+        };
+        let follows = match (&info.master_host, info.master_port) {
+            (Some(host), Some(port)) => Some(HostPort::new(host.clone(), port)),
+            _ => None,
+        };
+        self.report(
+            ReportedRole::Replica,
+            follows,
+            link,
+            info.slave_repl_offset.unwrap_or(0),
+            now,
+        );
+        self.facts.priority = info
+            .slave_priority
+            .and_then(|p| u32::try_from(p).ok())
+            .unwrap_or(100);
+        if let Some(report) = &mut self.facts.report {
+            let seconds = |s: Option<i64>| s.and_then(|s| u64::try_from(s).ok());
+            report.link_down_ms = seconds(info.master_link_down_since_s)
+                .unwrap_or(0)
+                .saturating_mul(1_000);
+            report.last_io_s = seconds(info.master_last_io_s);
+            report.last_io_at = now;
+        }
+    }
+
+    fn report(
+        &mut self,
+        role: ReportedRole,
+        follows: Option<HostPort>,
+        link: ReplicationLink,
+        offset: i64,
+        now: MonoTime,
+    ) {
+        let before = self.facts.report.as_ref();
+        let same = before.filter(|r| r.role == role);
+        self.facts.report = Some(Report {
+            role,
+            role_since: same.map_or(now, |r| r.role_since),
+            follows,
+            link,
+            link_down_ms: before
+                .filter(|_| link != ReplicationLink::Up)
+                .map_or(0, |r| r.link_down_ms),
+            last_io_s: before.and_then(|r| r.last_io_s),
+            last_io_at: before.map_or(now, |r| r.last_io_at),
+            offset: u64::try_from(offset).unwrap_or(0),
+            at: now,
+        });
+    }
+
+    fn list(&mut self, mut replicas: Vec<HostPort>, effects: &mut Vec<MonitorEffect>) {
+        replicas.sort();
+        replicas.dedup();
+        let is_ours = self.assignment.role == ReportedRole::Master;
+        if is_ours && !replicas.is_empty() && replicas != self.listed {
+            self.listed.clone_from(&replicas);
+            effects.push(MonitorEffect::ReplicasListed(replicas));
+        }
+    }
+
+    /// Connects, probes, asks for INFO, abandons a link that does not answer: whatever is due.
+    fn act(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        let stuck = self
+            .in_flight
+            .is_some_and(|sent| now >= sent.plus(self.abandon_after_ms()));
+        if self.link == Link::Up && stuck {
+            // It may be the connection that is dead, not the instance: try another one while the clock runs on.
+            self.observe(EvidenceClass::Hung, now);
+            self.facts.connected = false;
+            self.in_flight = None;
+            self.link = Link::Waiting { retry_at: now };
+            effects.push(MonitorEffect::Disconnect);
+        }
+        match self.link {
+            Link::Waiting { retry_at } if retry_at <= now => {
+                self.link = Link::Connecting;
+                self.generation = self.generation.saturating_add(1);
+                let timeout_ms = self.abandon_after_ms().clamp(100, 2_000);
+                effects.push(MonitorEffect::Connect {
+                    generation: self.generation,
+                    timeout_ms,
+                });
+            }
+            Link::Up => self.ask(now, effects),
+            Link::Waiting { .. } | Link::Connecting => {}
+        }
+    }
+
+    fn ask(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        if self.in_flight.is_none() && self.schedule.next_probe <= now {
+            self.in_flight = Some(now);
+            self.pending_since = self.pending_since.or(Some(now));
+            self.schedule.next_probe = now.plus(self.period_ms());
+            let with_role = !self.role_refused;
+            effects.push(MonitorEffect::SendProbe {
+                generation: self.generation,
+                with_role,
+            });
+        }
+        if self.schedule.next_info <= now {
+            let full = self.info_at.is_none_or(|at| now.ms_since(at) >= INFO_PERIOD_MS) || !self.watching();
+            self.schedule.next_info = now.plus(self.info_period_ms());
+            effects.push(MonitorEffect::SendInfo { full });
+        }
+    }
+
+    fn period_ms(&self) -> u64 {
+        let period = probe_period_ms(self.assignment.down_after_ms);
+        if self.assignment.attention {
+            period.min(SUSPECT_PROBE_PERIOD_MS)
+        } else {
+            period
+        }
+    }
+
+    fn watching(&self) -> bool {
+        self.assignment.attention || self.role_refused
+    }
+
+    fn info_period_ms(&self) -> u64 {
+        let replica = self.assignment.role == ReportedRole::Replica;
+        let link_down = replica
+            && self
+                .facts
+                .report
+                .as_ref()
+                .is_none_or(|r| r.link != ReplicationLink::Up);
+        if self.assignment.attention && replica {
+            SUSPECT_PROBE_PERIOD_MS
+        } else if link_down || self.role_refused {
+            INFO_WATCH_PERIOD_MS
+        } else {
+            INFO_PERIOD_MS
+        }
+    }
+
+    /// A probe that is unanswered for this long makes the instance suspect.
+    fn suspicion_ms(&self) -> u64 {
+        self.period_ms().clamp(50, self.assignment.down_after_ms.max(50))
+    }
+
+    fn abandon_after_ms(&self) -> u64 {
+        (self.assignment.down_after_ms / 2).max(20)
+    }
+
+    fn silence_start(&self) -> Option<MonoTime> {
+        let broken = self.link != Link::Up && self.facts.class != EvidenceClass::Auth;
+        self.pending_since
+            .or_else(|| broken.then_some(self.facts.last_ok))
+    }
+
+    fn update_silence(&mut self, now: MonoTime) {
+        let suspicion = self.suspicion_ms();
+        let broken = self.failures > 0;
+        self.facts.silent_since = self
+            .silence_start()
+            .filter(|since| broken || now.ms_since(*since) >= suspicion || self.facts.sdown_since.is_some());
+    }
+
+    fn judge(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        let verdict = judge(&self.facts, &self.assignment, now);
+        let name = match (verdict.down, self.facts.sdown_since) {
+            (Some(_), None) => {
+                self.facts.sdown_since = Some(now);
+                EventName::Sdown
+            }
+            (None, Some(_)) => {
+                self.facts.sdown_since = None;
+                EventName::SdownEnd
+            }
+            _ => return,
+        };
+        effects.push(MonitorEffect::Event(Event::about(name, &self.instance_ref())));
+    }
+
+    fn announce_role(&self, before: &InstanceFacts, effects: &mut Vec<MonitorEffect>) {
+        if let (Some(was), Some(is)) = (before.role(), self.facts.role()) {
+            if was != is {
+                let agrees = is == self.assignment.role;
+                effects.push(MonitorEffect::Event(Event::role_change(
+                    &self.instance_ref(),
+                    is,
+                    agrees,
+                )));
+            }
+        }
+    }
+
+    fn instance_ref(&self) -> InstanceRef {
+        let Assignment {
+            master,
+            master_address,
+            role,
+            ..
+        } = &self.assignment;
+        match role {
+            ReportedRole::Master => InstanceRef::master(master, &self.facts.address),
+            ReportedRole::Replica => InstanceRef::replica(&self.facts.address, master, master_address),
+        }
+    }
+}
+
+/// sentinel.c `sentinelPingReplyCallback`: PONG, LOADING and MASTERDOWN are acceptable, all else counts as silence.
+fn classify(ping: &PingAnswer) -> EvidenceClass {
+    match ping {
+        Ok(text) if text.starts_with("PONG") => EvidenceClass::Alive,
+        Ok(_) => EvidenceClass::ErrorReply,
+        Err(text) => match text.split([' ', ':']).next().unwrap_or_default() {
+            "LOADING" => EvidenceClass::Loading,
+            "MASTERDOWN" => EvidenceClass::Alive,
+            "BUSY" => EvidenceClass::Busy,
+            "MISCONF" => EvidenceClass::PersistFail,
+            "NOAUTH" | "WRONGPASS" | "NOPERM" => EvidenceClass::Auth,
+            _ => EvidenceClass::ErrorReply,
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

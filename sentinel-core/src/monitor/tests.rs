@@ -1,0 +1,322 @@
+use sentinel_proto::types::MasterName;
+
+use super::*;
+
+/// A monitor with a model instance: answers each effect after a round trip of 1 ms, or not at all.
+struct World {
+    core: MonitorCore,
+    now: MonoTime,
+    /// How the instance behaves.
+    mode: Mode,
+    due: Vec<(MonoTime, MonitorInput)>,
+    events: Vec<(u64, String)>,
+    probes: u64,
+    connects: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Mode {
+    Fine,
+    Stopped,
+    Dead,
+    Says(&'static str),
+}
+
+const START: MonoTime = MonoTime(1_000_000);
+
+fn assignment(down_after_ms: u64) -> Assignment {
+    Assignment {
+        master: MasterName::new("m").unwrap(),
+        master_address: HostPort::new("127.0.0.1", 6379),
+        role: ReportedRole::Master,
+        config_epoch: 0,
+        down_after_ms,
+        crash_down_after_ms: 0,
+        attention: false,
+    }
+}
+
+impl World {
+    fn new(assignment: Assignment) -> Self {
+        let core = MonitorCore::new(HostPort::new("127.0.0.1", 6379), assignment, START);
+        let mut world = Self {
+            core,
+            now: START,
+            mode: Mode::Fine,
+            due: vec![(START, MonitorInput::Timer)],
+            events: vec![],
+            probes: 0,
+            connects: 0,
+        };
+        world.run(50);
+        world.events.clear();
+        world
+    }
+
+    fn give(&mut self, input: MonitorInput) {
+        let mut effects = Vec::new();
+        self.core.step(self.now, input, &mut effects);
+        for effect in effects {
+            self.answer(effect);
+        }
+    }
+
+    fn answer(&mut self, effect: MonitorEffect) {
+        let soon = self.now.plus(1);
+        match effect {
+            MonitorEffect::Connect {
+                generation,
+                timeout_ms,
+            } => {
+                self.connects += 1;
+                match self.mode {
+                    Mode::Fine | Mode::Says(_) => {
+                        self.due.push((soon, MonitorInput::LinkUp { generation }));
+                    }
+                    Mode::Dead => {
+                        let failure = LinkFailure::Refused;
+                        self.due
+                            .push((soon, MonitorInput::LinkFailed { generation, failure }));
+                    }
+                    Mode::Stopped => {
+                        let failure = LinkFailure::HandshakeTimeout;
+                        let at = self.now.plus(timeout_ms);
+                        self.due
+                            .push((at, MonitorInput::LinkFailed { generation, failure }));
+                    }
+                }
+            }
+            MonitorEffect::SendProbe { generation, .. } => {
+                self.probes += 1;
+                let ping = match self.mode {
+                    Mode::Fine => Ok("PONG".to_owned()),
+                    Mode::Says(text) => Err(text.to_owned()),
+                    Mode::Stopped | Mode::Dead => return,
+                };
+                let role = RoleAnswer::Role(RoleReport::Master {
+                    offset: 7,
+                    replicas: vec![],
+                });
+                self.due.push((
+                    soon,
+                    MonitorInput::Probed {
+                        generation,
+                        ping,
+                        role,
+                    },
+                ));
+            }
+            MonitorEffect::Event(event) => {
+                let ms = self.now.ms_since(START);
+                self.events.push((ms, event.to_string()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Runs the model for `ms` milliseconds, jumping from deadline to deadline.
+    fn run(&mut self, ms: u64) {
+        let end = self.now.plus(ms);
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            assert!(steps < 100_000, "busy loop at {:?}", self.now);
+            let timer = self.core.poll_timeout(self.now);
+            let next = self.due.iter().map(|(at, _)| *at).chain(timer).min();
+            match next.filter(|at| *at <= end) {
+                None => break,
+                Some(at) => self.now = self.now.max(at),
+            }
+            let position = self.due.iter().position(|(at, _)| *at <= self.now);
+            let input = position.map_or(MonitorInput::Timer, |i| self.due.remove(i).1);
+            self.give(input);
+        }
+        self.now = end;
+    }
+
+    fn become_dead(&mut self) {
+        self.mode = Mode::Dead;
+        let generation = self.core.generation;
+        self.give(MonitorInput::LinkFailed {
+            generation,
+            failure: LinkFailure::Closed,
+        });
+    }
+
+    fn sdown_after(&self, since: u64) -> Option<u64> {
+        self.events
+            .iter()
+            .find(|(_, e)| e.starts_with("+sdown"))
+            .map(|(at, _)| at - since)
+    }
+}
+
+#[test]
+fn a_hang_is_noticed_within_down_after_and_a_tenth() {
+    for down_after in [200, 1_000, 5_000, 30_000] {
+        for phase in [0, 13, 57, 99] {
+            let mut world = World::new(assignment(down_after));
+            world.run(3 * down_after + phase);
+            let since = world.now.ms_since(START);
+            world.mode = Mode::Stopped;
+            world.run(2 * down_after);
+            let took = world.sdown_after(since).expect("+sdown");
+            // One millisecond is the probe that was on its way when the hang began.
+            assert!(
+                took + 1 >= down_after && took <= down_after + down_after / 10,
+                "{down_after}: {took}"
+            );
+            assert_eq!(world.events.len(), 1, "{:?}", world.events);
+        }
+    }
+}
+
+#[test]
+fn a_hang_of_nine_tenths_is_never_down() {
+    let mut world = World::new(assignment(1_000));
+    for _ in 0..20 {
+        world.mode = Mode::Stopped;
+        let before = world.due.len();
+        world.run(900);
+        world.mode = Mode::Fine;
+        // What was sent while it was stopped is answered now: connects and probes wait in its socket buffers.
+        world.due.truncate(before.max(world.due.len()));
+        for (_, input) in &mut world.due {
+            if let MonitorInput::LinkFailed { generation, .. } = *input {
+                *input = MonitorInput::LinkUp { generation };
+            }
+        }
+        let now = world.now;
+        world
+            .due
+            .iter_mut()
+            .for_each(|(at, _)| *at = (*at).min(now.plus(1)));
+        world.run(60);
+    }
+    assert_eq!(world.events, vec![], "no +sdown");
+}
+
+#[test]
+fn a_killed_instance_is_reconnected_at_once_then_every_100_ms_and_down_at_the_deadline() {
+    let mut world = World::new(assignment(1_000));
+    world.run(5_000);
+    let (since, connects) = (world.now.ms_since(START), world.connects);
+    world.become_dead();
+    assert_eq!(world.connects, connects + 1, "reconnects at once");
+    world.run(1_500);
+    let took = world.sdown_after(since).expect("+sdown");
+    assert!((900..=1_000).contains(&took), "{took}");
+    assert!(
+        (13..=17).contains(&(world.connects - connects)),
+        "{}",
+        world.connects - connects
+    );
+    world.mode = Mode::Fine;
+    world.run(300);
+    assert_eq!(world.events.last().unwrap().1, "-sdown master m 127.0.0.1 6379");
+}
+
+#[test]
+fn refused_counts_early_only_when_asked_for() {
+    let mut fast = assignment(30_000);
+    fast.crash_down_after_ms = 200;
+    let mut world = World::new(fast);
+    world.run(5_000);
+    let since = world.now.ms_since(START);
+    world.become_dead();
+    world.run(1_000);
+    let took = world.sdown_after(since).expect("+sdown");
+    assert!((200..=260).contains(&took), "{took}");
+
+    let mut slow = World::new(assignment(30_000));
+    slow.become_dead();
+    slow.run(5_000);
+    assert_eq!(slow.events, vec![]);
+}
+
+#[test]
+fn error_replies_count_as_sentinel_counts_them() {
+    for (reply, down) in [
+        ("LOADING Redis is loading the dataset in memory", false),
+        ("MASTERDOWN Link with MASTER is down", false),
+        ("NOAUTH Authentication required.", false),
+        ("WRONGPASS invalid username-password pair", false),
+        ("MISCONF Redis is configured to save RDB snapshots", true),
+        ("ERR unknown command", true),
+    ] {
+        let mut world = World::new(assignment(1_000));
+        world.mode = Mode::Says(reply);
+        world.run(3_000);
+        assert_eq!(world.sdown_after(0).is_some(), down, "{reply}");
+    }
+    let mut busy = World::new(assignment(1_000));
+    busy.mode = Mode::Says("BUSY Redis is busy running a script.");
+    busy.run(14_000);
+    assert_eq!(busy.sdown_after(0), None, "a script gets 15 s");
+    busy.run(3_000);
+    assert!(busy.sdown_after(0).is_some());
+}
+
+#[test]
+fn evidence_starts_afresh_when_the_role_changes() {
+    let mut world = World::new(assignment(1_000));
+    world.become_dead();
+    world.run(2_000);
+    assert!(world.core.facts().sdown_since.is_some());
+    let mut replica = assignment(1_000);
+    replica.role = ReportedRole::Replica;
+    replica.config_epoch = 1;
+    replica.master_address = HostPort::new("127.0.0.1", 6380);
+    world.events.clear();
+    let since = world.now.ms_since(START);
+    world.give(MonitorInput::Assigned(replica));
+    assert_eq!(world.core.facts().sdown_since, None, "no event, a clean slate");
+    world.run(1_500);
+    let took = world.sdown_after(since).expect("+sdown slave");
+    assert!((990..=1_010).contains(&took), "{took}");
+    assert!(
+        world.events[0].1.starts_with("+sdown slave 127.0.0.1:6379"),
+        "{:?}",
+        world.events
+    );
+}
+
+#[test]
+fn a_stall_of_this_process_is_not_silence_of_the_instance() {
+    let mut world = World::new(assignment(1_000));
+    world.mode = Mode::Stopped;
+    world.run(300);
+    // This process does not run for ten seconds; the instance's answer is not read meanwhile.
+    world.now = world.now.plus(10_000);
+    world.give(MonitorInput::Timer);
+    assert_eq!(
+        world.events,
+        vec![],
+        "no verdict about time in which nobody looked"
+    );
+    world.run(1_500);
+    assert!(world.sdown_after(0).is_some(), "but the clock goes on");
+}
+
+#[test]
+fn a_master_that_says_it_is_a_replica_is_down_after_down_after() {
+    let mut world = World::new(assignment(500));
+    let role = RoleReport::Replica {
+        master: HostPort::new("127.0.0.1", 6380),
+        link: ReplicaLink::Connected,
+        offset: 1,
+    };
+    for _ in 0..9 {
+        world.give(MonitorInput::RoleSeen(role.clone()));
+        assert_eq!(world.sdown_after(0), None);
+        world.now = world.now.plus(49);
+    }
+    world.now = world.now.plus(200);
+    world.give(MonitorInput::RoleSeen(role));
+    let names: Vec<&str> = world
+        .events
+        .iter()
+        .filter_map(|(_, e)| e.split(' ').next())
+        .collect();
+    assert_eq!(names, ["-role-change", "+sdown"]);
+}
