@@ -11,6 +11,8 @@
 
 pub mod instance;
 pub mod monitor;
+pub mod odown;
+pub mod quorum;
 pub mod replicated;
 pub mod select;
 pub mod time;

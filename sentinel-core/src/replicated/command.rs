@@ -72,7 +72,7 @@ pub enum Command {
         master: MasterName,
         /// Config epoch the proposer saw: a later one means that somebody switched already.
         config_epoch: u64,
-        /// Must be `current_epoch + 1`.
+        /// Must be above `current_epoch`.
         failover_epoch: u64,
         /// Who executes.
         executor: NodeId,

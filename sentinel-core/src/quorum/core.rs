@@ -1,0 +1,459 @@
+//! Opinions, ODOWN and replica discovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sentinel_proto::EvidenceClass;
+use sentinel_proto::event::{Event, EventName, InstanceRef};
+use sentinel_proto::info::ReportedRole;
+use sentinel_proto::peer::Opinion;
+use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
+
+use super::open;
+use super::types::{GroupSoft, Hold, QuorumEffect, QuorumInput};
+use crate::instance::InstanceFacts;
+use crate::odown::{OPINION_REFRESH_MS, Subject, crash_is_plausible, tally};
+use crate::replicated::{Command, Group, State};
+use crate::time::MonoTime;
+
+/// A gap of this much between wake-up and deadline is TILT (Sentinel's trigger).
+const TILT_TRIGGER_MS: u64 = 2_000;
+/// TILT ends this long after the last trigger: every monitor has probed again by then.
+const TILT_PERIOD_MS: u64 = 2_000;
+/// A proposal without an answer for this long is proposed again.
+const PROPOSAL_PATIENCE_MS: u64 = 2_500;
+/// Replica reports older than this do not count as fresh.
+pub(super) const FRESH_REPORT_MS: u64 = 300;
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct QuorumCore {
+    pub(super) me: NodeId,
+    pub(super) state: Arc<State>,
+    pub(super) groups: BTreeMap<MasterName, GroupSoft>,
+    pub(super) is_raft_leader: bool,
+    pub(super) has_majority: bool,
+    pub(super) connected: BTreeSet<NodeId>,
+    /// Highest failover epoch proposed: proposals for several groups may be on their way at once.
+    pub(super) proposed_epoch: u64,
+    refresh_at: MonoTime,
+    expected_wake: Option<MonoTime>,
+    tilt_until: Option<MonoTime>,
+}
+
+impl QuorumCore {
+    /// Starts with the recovered state.
+    #[must_use]
+    pub fn new(me: NodeId, state: Arc<State>, now: MonoTime) -> Self {
+        let mut core = Self {
+            me,
+            state: Arc::new(State::default()),
+            groups: BTreeMap::new(),
+            is_raft_leader: false,
+            has_majority: false,
+            connected: BTreeSet::new(),
+            proposed_epoch: 0,
+            refresh_at: now,
+            expected_wake: None,
+            tilt_until: None,
+        };
+        core.adopt(state, now);
+        core
+    }
+
+    /// Soft state by group.
+    #[must_use]
+    pub fn groups(&self) -> &BTreeMap<MasterName, GroupSoft> {
+        &self.groups
+    }
+
+    /// Takes one input at `now`; `wall` goes into proposals.
+    pub fn step(
+        &mut self,
+        now: MonoTime,
+        wall: WallTime,
+        input: QuorumInput,
+        effects: &mut Vec<QuorumEffect>,
+    ) {
+        self.watch_tilt(now, effects);
+        let mut changed = Vec::new();
+        match self.take(now, input) {
+            Touched::None => {}
+            Touched::One(name) => self.evaluate(&name, now, wall, &mut changed, effects),
+            Touched::All => {
+                for name in self.groups.keys().cloned().collect::<Vec<_>>() {
+                    self.evaluate(&name, now, wall, &mut changed, effects);
+                }
+            }
+        }
+        if now >= self.refresh_at {
+            self.refresh_at = now.plus(OPINION_REFRESH_MS);
+            changed = self.own_opinions();
+        }
+        if !changed.is_empty() {
+            effects.push(QuorumEffect::Broadcast(changed));
+        }
+        self.expected_wake = Some(self.poll_timeout(now));
+    }
+
+    /// When to be called with [`QuorumInput::Timer`] next.
+    #[must_use]
+    pub fn poll_timeout(&self, now: MonoTime) -> MonoTime {
+        let pending = self.groups.values().filter(|g| g.attention).flat_map(|g| {
+            let soon = (self.is_raft_leader && g.odown_since.is_some()).then(|| now.plus(50));
+            [
+                soon,
+                g.not_before.filter(|t| *t > now),
+                g.proposing_until,
+                g.reached_since.map(|t| t.plus(OUTVOTED_MS)),
+            ]
+        });
+        let next = pending
+            .flatten()
+            .filter(|t| *t > now)
+            .chain(self.tilt_until)
+            .min();
+        next.map_or(self.refresh_at, |t| t.min(self.refresh_at)).max(now)
+    }
+
+    fn take(&mut self, now: MonoTime, input: QuorumInput) -> Touched {
+        match input {
+            QuorumInput::State(state) => {
+                self.adopt(state, now);
+                Touched::All
+            }
+            QuorumInput::Instance(name, facts) => {
+                let Some(group) = self.groups.get_mut(&name) else {
+                    return Touched::None;
+                };
+                group.instances.insert(facts.address.clone(), *facts);
+                Touched::One(name)
+            }
+            QuorumInput::InstanceGone(name, address) => {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.instances.remove(&address);
+                }
+                Touched::One(name)
+            }
+            QuorumInput::Listed(name, by, replicas) => {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.listed = Some((by, replicas));
+                }
+                Touched::One(name)
+            }
+            QuorumInput::Opinions(from, opinions) => {
+                let many = opinions.len() > 1;
+                let first = opinions.first().map(|o| o.master.clone());
+                for opinion in opinions {
+                    if let Some(group) = self.groups.get_mut(&opinion.master) {
+                        group.opinions.insert(from, (opinion, now));
+                    }
+                }
+                if many {
+                    Touched::All
+                } else {
+                    first.map_or(Touched::None, Touched::One)
+                }
+            }
+            QuorumInput::Raft {
+                is_raft_leader,
+                has_majority,
+            } => {
+                self.is_raft_leader = is_raft_leader;
+                self.has_majority = has_majority;
+                self.groups.values_mut().for_each(|g| g.proposing_until = None);
+                Touched::All
+            }
+            QuorumInput::Peers(connected) => {
+                self.connected = connected;
+                Touched::All
+            }
+            QuorumInput::Proposed(name, accepted) => {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.proposing_until = None;
+                    group.not_before = if accepted {
+                        group.not_before
+                    } else {
+                        Some(now.plus(50))
+                    };
+                }
+                self.proposed_epoch = self.state.current_epoch;
+                Touched::One(name)
+            }
+            QuorumInput::Timer => Touched::All,
+        }
+    }
+
+    fn adopt(&mut self, state: Arc<State>, now: MonoTime) {
+        self.groups.retain(|name, _| state.groups.contains_key(name));
+        for (name, group) in &state.groups {
+            let soft = self.groups.entry(name.clone()).or_default();
+            if soft.incarnation != group.incarnation {
+                *soft = GroupSoft {
+                    incarnation: group.incarnation,
+                    ..GroupSoft::default()
+                };
+                soft.closed_plans = closed_plans(group);
+                soft.config_epoch = group.config_epoch;
+            }
+            if soft.config_epoch != group.config_epoch {
+                // Opinions and ODOWN were about the former address: a new master is never judged by them.
+                soft.config_epoch = group.config_epoch;
+                soft.opinions.clear();
+                soft.odown_since = None;
+                soft.reached_since = None;
+                soft.first_down = None;
+                soft.hold = None;
+                soft.listed = None;
+                soft.no_good_announced = false;
+            }
+            if soft.closed_plans != closed_plans(group) {
+                soft.closed_plans = closed_plans(group);
+                let failed = group
+                    .history
+                    .back()
+                    .is_some_and(|closed| !closed.outcome.switched());
+                soft.failures = if failed {
+                    soft.failures.saturating_add(1)
+                } else {
+                    0
+                };
+                soft.not_before = failed.then(|| now.plus(backoff_ms(soft.failures)));
+            }
+        }
+        self.proposed_epoch = self.proposed_epoch.max(state.current_epoch);
+        self.state = state;
+    }
+
+    fn evaluate(
+        &mut self,
+        name: &MasterName,
+        now: MonoTime,
+        wall: WallTime,
+        changed: &mut Vec<Opinion>,
+        effects: &mut Vec<QuorumEffect>,
+    ) {
+        let Some(group) = self.state.groups.get(name).cloned() else {
+            return;
+        };
+        let Some(soft) = self.groups.get_mut(name) else {
+            return;
+        };
+        if let Some(opinion) = own_opinion(&group, soft, now) {
+            let before = soft.opinions.insert(self.me, (opinion.clone(), now));
+            if before.is_none_or(|(before, _)| differs(&before, &opinion)) {
+                changed.push(opinion);
+                effects.push(QuorumEffect::Changed(name.clone()));
+            }
+        }
+        attend(name, &group, soft, effects);
+        judge(&group, soft, self.me, now, wall, effects);
+        self.discover(name, &group, now, wall, effects);
+        open::consider(self, name, &group, now, wall, effects);
+    }
+
+    fn own_opinions(&self) -> Vec<Opinion> {
+        let own = self
+            .groups
+            .values()
+            .filter_map(|soft| soft.opinions.get(&self.me));
+        own.map(|(opinion, _)| opinion.clone()).collect()
+    }
+
+    /// Proposes replicas that the master lists and the log does not know.
+    fn discover(
+        &mut self,
+        name: &MasterName,
+        group: &Group,
+        now: MonoTime,
+        wall: WallTime,
+        effects: &mut Vec<QuorumEffect>,
+    ) {
+        if !self.is_raft_leader || !self.has_majority {
+            return;
+        }
+        let Some(soft) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Some((by, replicas)) = soft.listed.as_ref().filter(|(by, _)| *by == group.address) else {
+            return;
+        };
+        let is_new = |r: &&HostPort| **r != group.address && !group.replicas.contains_key(*r);
+        let new: Vec<HostPort> = replicas.iter().filter(is_new).cloned().collect();
+        if new.is_empty() || soft.proposing_until.is_some_and(|until| until > now) {
+            return;
+        }
+        soft.proposing_until = Some(now.plus(PROPOSAL_PATIENCE_MS));
+        let command = Command::AddReplicas {
+            master: name.clone(),
+            listed_by: by.clone(),
+            replicas: new,
+            at: wall,
+        };
+        effects.push(QuorumEffect::Propose(name.clone(), command));
+    }
+
+    fn watch_tilt(&mut self, now: MonoTime, effects: &mut Vec<QuorumEffect>) {
+        if self
+            .expected_wake
+            .is_some_and(|expected| now.ms_since(expected) > TILT_TRIGGER_MS)
+        {
+            if self.tilt_until.is_none() {
+                effects.push(QuorumEffect::Tilt(Some(now)));
+                effects.push(QuorumEffect::Event(Event::tilt_entered()));
+            }
+            self.tilt_until = Some(now.plus(TILT_PERIOD_MS));
+        } else if self.tilt_until.is_some_and(|until| now >= until) {
+            self.tilt_until = None;
+            effects.push(QuorumEffect::Tilt(None));
+            effects.push(QuorumEffect::Event(Event::tilt_exited()));
+        }
+    }
+
+    pub(super) fn in_tilt(&self) -> bool {
+        self.tilt_until.is_some()
+    }
+
+    pub(super) fn patience_ms() -> u64 {
+        PROPOSAL_PATIENCE_MS
+    }
+}
+
+enum Touched {
+    None,
+    One(MasterName),
+    All,
+}
+
+/// How long the others must agree before a node that does not see it is outvoted.
+const OUTVOTED_MS: u64 = 1_000;
+
+fn closed_plans(group: &Group) -> u64 {
+    group
+        .history
+        .back()
+        .map_or(0, |closed| closed.plan.failover_epoch)
+}
+
+/// 0.1 s doubling to 5 s.
+fn backoff_ms(failures: u32) -> u64 {
+    100u64
+        .saturating_mul(1 << failures.saturating_sub(1).min(6))
+        .min(5_000)
+}
+
+fn own_opinion(group: &Group, soft: &GroupSoft, now: MonoTime) -> Option<Opinion> {
+    let facts = soft.instances.get(&group.address)?;
+    let wrong_role = facts.class == EvidenceClass::Alive && facts.role() == Some(ReportedRole::Replica);
+    Some(Opinion {
+        master: group.name.clone(),
+        address: group.address.clone(),
+        config_epoch: group.config_epoch,
+        down: facts.sdown_since.is_some(),
+        class: if wrong_role {
+            EvidenceClass::WrongRole
+        } else {
+            facts.class
+        },
+        class_age_ms: now.ms_since(facts.class_since),
+        refused_count: facts.refused_count,
+        silent_ms: facts.silent_since.map(|since| now.ms_since(since)),
+        reachable_replicas: reachable_replicas(group, soft, now),
+    })
+}
+
+fn reachable_replicas(group: &Group, soft: &GroupSoft, now: MonoTime) -> u32 {
+    let up = |r: &&HostPort| soft.instances.get(*r).is_some_and(|f| f.is_reachable(now, 1_000));
+    u32::try_from(group.replicas.keys().filter(up).count()).unwrap_or(u32::MAX)
+}
+
+/// Whether peers must hear of it at once; ages alone can wait for the refresh.
+fn differs(a: &Opinion, b: &Opinion) -> bool {
+    (a.down, a.class, a.config_epoch, &a.address, a.reachable_replicas)
+        != (b.down, b.class, b.config_epoch, &b.address, b.reachable_replicas)
+}
+
+fn attend(name: &MasterName, group: &Group, soft: &mut GroupSoft, effects: &mut Vec<QuorumEffect>) {
+    let own = soft.instances.get(&group.address);
+    let suspect = own.is_some_and(|f| f.silent_since.is_some() || f.sdown_since.is_some());
+    let others = soft.opinions.values().any(|(o, _)| o.down);
+    let attention = suspect || others || group.plan.is_some();
+    if attention != soft.attention {
+        soft.attention = attention;
+        effects.push(QuorumEffect::Attention(name.clone(), attention));
+    }
+}
+
+fn judge(
+    group: &Group,
+    soft: &mut GroupSoft,
+    me: NodeId,
+    now: MonoTime,
+    wall: WallTime,
+    effects: &mut Vec<QuorumEffect>,
+) {
+    let subject = Subject {
+        address: &group.address,
+        config_epoch: group.config_epoch,
+        odown_quorum: group.options.odown_quorum,
+        down_after_ms: group.options.down_after_ms,
+    };
+    let replicas = replica_facts(group, soft);
+    let plausible = crash_is_plausible(&replicas, MonoTime(now.0.saturating_sub(FRESH_REPORT_MS)));
+    let count = tally(&soft.opinions, subject, plausible, now);
+    soft.agreeing = count.agreeing;
+    if soft.first_down.is_none() && soft.opinions.values().any(|(o, _)| o.down) {
+        soft.first_down = Some(wall);
+    }
+    soft.reached_since = count.reached.then(|| soft.reached_since.unwrap_or(now));
+    let mine = soft.opinions.get(&me).is_some_and(|(o, _)| o.down);
+    let outvoted = soft
+        .reached_since
+        .is_some_and(|since| now.ms_since(since) >= OUTVOTED_MS);
+    let odown = count.reached && (mine || outvoted);
+    if odown == soft.odown_since.is_some() {
+        return;
+    }
+    let master = InstanceRef::master(&group.name, &group.address);
+    if odown {
+        soft.odown_since = Some(now);
+        soft.odown_at = Some(wall);
+        let agreeing = usize::try_from(count.agreeing).unwrap_or(usize::MAX);
+        effects.push(QuorumEffect::Event(Event::odown(
+            &master,
+            agreeing,
+            group.options.odown_quorum,
+        )));
+    } else {
+        soft.odown_since = None;
+        soft.first_down = None;
+        soft.no_good_announced = false;
+        soft.hold = None;
+        effects.push(QuorumEffect::Event(Event::about(EventName::OdownEnd, &master)));
+    }
+    effects.push(QuorumEffect::Changed(group.name.clone()));
+}
+
+pub(super) fn replica_facts<'a>(group: &Group, soft: &'a GroupSoft) -> Vec<&'a InstanceFacts> {
+    group
+        .replicas
+        .keys()
+        .filter_map(|r| soft.instances.get(r))
+        .collect()
+}
+
+pub(super) fn set_hold(
+    soft: &mut GroupSoft,
+    hold: Option<Hold>,
+    name: &MasterName,
+    effects: &mut Vec<QuorumEffect>,
+) {
+    if soft.hold != hold {
+        soft.hold = hold;
+        effects.push(QuorumEffect::Changed(name.clone()));
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
