@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod failover;
 pub mod instance;
 pub mod monitor;
 pub mod odown;

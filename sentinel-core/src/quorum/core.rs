@@ -12,7 +12,7 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 use super::open;
 use super::types::{GroupSoft, Hold, QuorumEffect, QuorumInput};
 use crate::instance::InstanceFacts;
-use crate::odown::{OPINION_REFRESH_MS, Subject, crash_is_plausible, tally};
+use crate::odown::{OPINION_REFRESH_MS, OPINION_TTL_MS, Subject, crash_is_plausible, tally};
 use crate::replicated::{Command, Group, State};
 use crate::time::MonoTime;
 
@@ -57,7 +57,7 @@ impl QuorumCore {
             expected_wake: None,
             tilt_until: None,
         };
-        core.adopt(state, now);
+        let _ = core.adopt(state, now);
         core
     }
 
@@ -80,10 +80,10 @@ impl QuorumCore {
         match self.take(now, input) {
             Touched::None => {}
             Touched::One(name) => self.evaluate(&name, now, wall, &mut changed, effects),
+            Touched::Some(names) => self.evaluate_each(names, now, wall, &mut changed, effects),
             Touched::All => {
-                for name in self.groups.keys().cloned().collect::<Vec<_>>() {
-                    self.evaluate(&name, now, wall, &mut changed, effects);
-                }
+                let names = self.groups.keys().cloned().collect();
+                self.evaluate_each(names, now, wall, &mut changed, effects);
             }
         }
         if now >= self.refresh_at {
@@ -118,10 +118,7 @@ impl QuorumCore {
 
     fn take(&mut self, now: MonoTime, input: QuorumInput) -> Touched {
         match input {
-            QuorumInput::State(state) => {
-                self.adopt(state, now);
-                Touched::All
-            }
+            QuorumInput::State(state) => Touched::Some(self.adopt(state, now)),
             QuorumInput::Instance(name, facts) => {
                 let Some(group) = self.groups.get_mut(&name) else {
                     return Touched::None;
@@ -184,9 +181,20 @@ impl QuorumCore {
         }
     }
 
-    fn adopt(&mut self, state: Arc<State>, now: MonoTime) {
+    /// Takes over a state; returns the groups that differ from before (unchanged ones are shared).
+    fn adopt(&mut self, state: Arc<State>, now: MonoTime) -> Vec<MasterName> {
         self.groups.retain(|name, _| state.groups.contains_key(name));
+        let mut touched = Vec::new();
         for (name, group) in &state.groups {
+            if self
+                .state
+                .groups
+                .get(name)
+                .is_some_and(|before| Arc::ptr_eq(before, group))
+            {
+                continue;
+            }
+            touched.push(name.clone());
             let soft = self.groups.entry(name.clone()).or_default();
             if soft.incarnation != group.incarnation {
                 *soft = GroupSoft {
@@ -223,6 +231,20 @@ impl QuorumCore {
         }
         self.proposed_epoch = self.proposed_epoch.max(state.current_epoch);
         self.state = state;
+        touched
+    }
+
+    fn evaluate_each(
+        &mut self,
+        names: Vec<MasterName>,
+        now: MonoTime,
+        wall: WallTime,
+        changed: &mut Vec<Opinion>,
+        effects: &mut Vec<QuorumEffect>,
+    ) {
+        for name in names {
+            self.evaluate(&name, now, wall, changed, effects);
+        }
     }
 
     fn evaluate(
@@ -239,6 +261,9 @@ impl QuorumCore {
         let Some(soft) = self.groups.get_mut(name) else {
             return;
         };
+        let me = self.me;
+        soft.opinions
+            .retain(|node, (_, at)| *node == me || now.ms_since(*at) <= OPINION_TTL_MS);
         if let Some(opinion) = own_opinion(&group, soft, now) {
             let before = soft.opinions.insert(self.me, (opinion.clone(), now));
             if before.is_none_or(|(before, _)| differs(&before, &opinion)) {
@@ -322,6 +347,7 @@ impl QuorumCore {
 enum Touched {
     None,
     One(MasterName),
+    Some(Vec<MasterName>),
     All,
 }
 

@@ -1,0 +1,327 @@
+//! Pointing replicas at the committed master: after a switch (parallel-syncs at a time), and at any other time.
+
+use sentinel_proto::event::{Event, EventName, InstanceRef};
+use sentinel_proto::info::ReportedRole;
+use sentinel_proto::types::HostPort;
+
+use super::core::{FailoverCore, Reconf, Repair, Scene, Work, wake_at};
+use super::types::{FailoverEffect, Operation, OperationResult};
+use crate::instance::{InstanceFacts, ReplicationLink, Report};
+use crate::replicated::{Command, Plan, PlanCause, PlanOutcome};
+use crate::time::MonoTime;
+
+/// A replica without progress for this long no longer holds the others up (Sentinel's SLAVE-RECONF-TIMEOUT).
+const RECONF_PATIENCE_MS: u64 = 10_000;
+/// After a repair the result is awaited this long before it is tried again ...
+const REPAIR_PAUSE_MS: u64 = 1_000;
+/// ... doubling up to this.
+const REPAIR_PAUSE_MAX_MS: u64 = 5_000;
+/// A replica that follows another master is corrected after this long: it may be on its way already.
+const WRONG_MASTER_GRACE_MS: u64 = 200;
+
+/// What a replica needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Follows the master, link up.
+    Nothing,
+    /// Follows the master, link not up yet.
+    Patience,
+    /// Is a master.
+    Demotion,
+    /// Follows another master.
+    Correction,
+    /// Not reachable, or nothing known since the switch.
+    Unknown,
+}
+
+fn need(facts: Option<&InstanceFacts>, master: &HostPort, work_since: MonoTime, now: MonoTime) -> Need {
+    let Some(facts) = facts.filter(|f| f.is_reachable(now, 1_000)) else {
+        return Need::Unknown;
+    };
+    match &facts.report {
+        Some(report) if report.at >= work_since => need_by_report(report, master),
+        _ => Need::Unknown,
+    }
+}
+
+fn need_by_report(report: &Report, master: &HostPort) -> Need {
+    match (report.role, report.link) {
+        (ReportedRole::Master, _) => Need::Demotion,
+        _ if report.follows.as_ref() != Some(master) => Need::Correction,
+        (_, ReplicationLink::Up) => Need::Nothing,
+        _ => Need::Patience,
+    }
+}
+
+impl FailoverCore {
+    /// The switched phase of a plan: demote the old master at once, the others parallel-syncs at a time, then close.
+    pub(super) fn reconfigure(
+        &mut self,
+        scene: &Scene<'_>,
+        plan: &Plan,
+        master: &HostPort,
+        effects: &mut Vec<FailoverEffect>,
+    ) {
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return;
+        };
+        let since = work.config_since;
+        let Some(attempt) = work.attempt.as_mut() else {
+            return;
+        };
+        let switched_since = *attempt.switched_since.get_or_insert(scene.now);
+        let loss_bound_bytes = attempt.loss_bound_bytes;
+        let needs: Vec<(HostPort, Need)> = scene
+            .group
+            .replicas
+            .keys()
+            .map(|r| (r.clone(), need(work.instances.get(r), master, since, scene.now)))
+            .collect();
+        for (replica, need) in &needs {
+            announce(work, scene, replica, *need, effects);
+        }
+        let parallel = usize::try_from(scene.group.options.parallel_syncs)
+            .unwrap_or(1)
+            .max(1);
+        for (replica, need) in &needs {
+            let forced = plan.cause == PlanCause::Forced && *replica == plan.old_address;
+            // A master whose writes are paused is demoted at once, without waiting for another probe of it.
+            let untouched = self
+                .work
+                .get(scene.name)
+                .is_some_and(|w| !w.repairs.contains_key(replica));
+            let need = if forced && untouched {
+                Need::Demotion
+            } else {
+                *need
+            };
+            let urgent = need == Need::Demotion;
+            let room = self
+                .work
+                .get(scene.name)
+                .is_some_and(|w| syncing(w, scene.now) < parallel);
+            if matches!(need, Need::Demotion | Need::Correction) && (urgent || room) {
+                if self.cut_former_executor(scene, plan, replica, effects) {
+                    continue;
+                }
+                self.follow(scene, replica, need, forced, effects);
+            }
+        }
+        let pending = needs
+            .iter()
+            .any(|(replica, need)| self.holds_plan_open(scene, replica, *need));
+        let timed_out = scene.now.ms_since(switched_since) > scene.group.options.failover_timeout_ms;
+        if !pending || timed_out {
+            let outcome = if pending {
+                PlanOutcome::DoneForTimeout
+            } else {
+                PlanOutcome::Done
+            };
+            let command = Command::Close {
+                master: scene.name.clone(),
+                failover_epoch: plan.failover_epoch,
+                outcome,
+                loss_bound_bytes,
+                at: scene.wall,
+            };
+            self.propose(scene, command, effects);
+        } else if let Some(work) = self.work.get_mut(scene.name) {
+            wake_at(work, scene.now.plus(100));
+        }
+    }
+
+    /// A reachable replica that does not follow yet keeps the plan open; an unreachable one does not.
+    fn holds_plan_open(&self, scene: &Scene<'_>, replica: &HostPort, need: Need) -> bool {
+        let Some(work) = self.work.get(scene.name) else {
+            return false;
+        };
+        let given_up = work
+            .repairs
+            .get(replica)
+            .is_some_and(|r| r.stage == Some(Reconf::Done));
+        let reachable = work
+            .instances
+            .get(replica)
+            .is_some_and(|f| f.is_reachable(scene.now, 1_000));
+        match need {
+            Need::Nothing => false,
+            Need::Unknown => reachable && !given_up,
+            Need::Patience => !given_up,
+            Need::Demotion | Need::Correction => true,
+        }
+    }
+
+    /// Between plans: every known replica that is reachable and wrong is put right, as long as the master is sane.
+    pub(super) fn repair(&mut self, scene: &Scene<'_>, effects: &mut Vec<FailoverEffect>) {
+        let Some(work) = self.work.get(scene.name) else {
+            return;
+        };
+        let master = &scene.group.address;
+        let is_sane =
+            |f: &InstanceFacts| f.is_reachable(scene.now, 1_000) && f.role() == Some(ReportedRole::Master);
+        if !work.instances.get(master).is_some_and(is_sane) {
+            return;
+        }
+        let since = work.config_since;
+        let needs: Vec<(HostPort, Need)> = scene
+            .group
+            .replicas
+            .keys()
+            .map(|r| (r.clone(), need(work.instances.get(r), master, since, scene.now)))
+            .collect();
+        for (replica, need) in needs {
+            match need {
+                Need::Nothing => self.forget_repair(scene, &replica),
+                Need::Patience | Need::Unknown => {}
+                Need::Correction if !self.grace_is_over(scene, &replica) => {}
+                Need::Demotion | Need::Correction => self.follow(scene, &replica, need, false, effects),
+            }
+        }
+    }
+
+    fn forget_repair(&mut self, scene: &Scene<'_>, replica: &HostPort) {
+        if let Some(work) = self.work.get_mut(scene.name) {
+            work.repairs.remove(replica);
+        }
+    }
+
+    fn grace_is_over(&mut self, scene: &Scene<'_>, replica: &HostPort) -> bool {
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return false;
+        };
+        let repair = work.repairs.entry(replica.clone()).or_insert_with(|| Repair {
+            not_before: Some(scene.now.plus(WRONG_MASTER_GRACE_MS)),
+            ..Repair::default()
+        });
+        let not_before = repair.not_before.unwrap_or(scene.now);
+        if not_before > scene.now {
+            wake_at(work, not_before);
+            return false;
+        }
+        true
+    }
+
+    fn follow(
+        &mut self,
+        scene: &Scene<'_>,
+        replica: &HostPort,
+        need: Need,
+        resume_writes: bool,
+        effects: &mut Vec<FailoverEffect>,
+    ) {
+        let in_plan = scene.group.plan.is_some();
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return;
+        };
+        if let Some(not_before) = work.repairs.get(replica).and_then(|r| r.not_before) {
+            if not_before > scene.now {
+                return wake_at(work, not_before);
+            }
+        }
+        let master = scene.group.address.clone();
+        if !self.execute(
+            scene,
+            replica,
+            Operation::Follow {
+                master,
+                resume_writes,
+            },
+            effects,
+        ) {
+            return;
+        }
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return;
+        };
+        let repair = work.repairs.entry(replica.clone()).or_default();
+        let pause = REPAIR_PAUSE_MS
+            .saturating_mul(1 << repair.tries.min(3))
+            .min(REPAIR_PAUSE_MAX_MS);
+        repair.tries = repair.tries.saturating_add(1);
+        repair.not_before = Some(scene.now.plus(pause));
+        let name = match need {
+            Need::Demotion => EventName::ConvertToSlave,
+            _ if in_plan => EventName::SlaveReconfSent,
+            _ => EventName::FixSlaveConfig,
+        };
+        if in_plan && repair.stage.is_none() {
+            repair.stage = Some(Reconf::Sent);
+            repair.sent_at = scene.now;
+            let flag = Some("reconf_sent");
+            effects.push(FailoverEffect::ReplicaFlag(
+                scene.name.clone(),
+                replica.clone(),
+                flag,
+            ));
+        }
+        let instance = InstanceRef::replica(replica, scene.name, &scene.group.address);
+        effects.push(FailoverEffect::Event(Event::about(name, &instance)));
+    }
+}
+
+/// Replicas between sent and done.
+fn syncing(work: &Work, now: MonoTime) -> usize {
+    let counts = |r: &&Repair| {
+        matches!(r.stage, Some(Reconf::Sent | Reconf::InProgress))
+            && now.ms_since(r.sent_at) < RECONF_PATIENCE_MS
+    };
+    work.repairs.values().filter(counts).count()
+}
+
+/// Publishes the progress of one replica: `+slave-reconf-inprog`, `+slave-reconf-done`.
+fn announce(
+    work: &mut Work,
+    scene: &Scene<'_>,
+    replica: &HostPort,
+    need: Need,
+    effects: &mut Vec<FailoverEffect>,
+) {
+    let Some(repair) = work.repairs.get_mut(replica) else {
+        return;
+    };
+    let instance = InstanceRef::replica(replica, scene.name, &scene.group.address);
+    let mut say = |repair: &mut Repair, stage: Reconf, name: EventName, flag: &'static str| {
+        repair.stage = Some(stage);
+        effects.push(FailoverEffect::Event(Event::about(name, &instance)));
+        effects.push(FailoverEffect::ReplicaFlag(
+            scene.name.clone(),
+            replica.clone(),
+            Some(flag),
+        ));
+    };
+    if repair.stage == Some(Reconf::Sent) && matches!(need, Need::Patience | Need::Nothing) {
+        say(
+            repair,
+            Reconf::InProgress,
+            EventName::SlaveReconfInprog,
+            "reconf_inprog",
+        );
+    }
+    if repair.stage == Some(Reconf::InProgress) && need == Need::Nothing {
+        say(repair, Reconf::Done, EventName::SlaveReconfDone, "reconf_done");
+    }
+    let stuck = matches!(repair.stage, Some(Reconf::Sent | Reconf::InProgress))
+        && scene.now.ms_since(repair.sent_at) > RECONF_PATIENCE_MS;
+    if stuck {
+        say(
+            repair,
+            Reconf::Done,
+            EventName::SlaveReconfSentTimeout,
+            "reconf_done",
+        );
+    }
+}
+
+/// Takes the result of a `Follow`: a failed one may be tried again soon.
+pub(super) fn followed(work: &mut Work, replica: &HostPort, result: &OperationResult, now: MonoTime) {
+    let repair = work.repairs.entry(replica.clone()).or_default();
+    match result {
+        OperationResult::Done { .. } | OperationResult::Refused(_) => {}
+        OperationResult::Unreachable(_) | OperationResult::Denied(_) => {
+            let pause = 100u64
+                .saturating_mul(1 << repair.tries.min(6))
+                .min(REPAIR_PAUSE_MAX_MS);
+            repair.not_before = Some(now.plus(pause));
+        }
+    }
+}
