@@ -9,5 +9,6 @@
 
 pub mod clock;
 pub mod control;
+pub mod events;
 pub mod peers;
 pub mod view;
