@@ -13,7 +13,7 @@ pub fn command(request: &CommandRequest) -> Frame {
         CommandRequest::Count => Frame::Integer(i64::try_from(TABLE.len()).unwrap_or(i64::MAX)),
         CommandRequest::Info(names) if names.is_empty() => command(&CommandRequest::All),
         CommandRequest::Info(names) => {
-            let known = |name: &String| find_by_full_name(name).map_or(Frame::NullArray, details);
+            let known = |name: &String| find_by_full_name(name).map_or(Frame::NullBulk, details);
             Frame::Array(names.iter().map(known).collect())
         }
         CommandRequest::Docs(names) => docs(names),

@@ -24,3 +24,6 @@ pub use error::ErrorReply;
 pub use instance::{
     Flags, InstanceKind, InstanceSummary, MasterDescription, ReplicaDescription, SentinelDescription,
 };
+
+#[cfg(test)]
+mod tests;
