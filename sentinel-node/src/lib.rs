@@ -6,9 +6,13 @@
 //! ```
 //!
 //! Client reads never go through an actor: they read [`view::NodeView`].
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod clock;
+pub mod config;
 pub mod control;
-pub mod events;
+pub mod log;
 pub mod peers;
+pub mod pubsub;
+pub mod server;
 pub mod view;

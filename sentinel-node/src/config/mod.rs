@@ -1,0 +1,29 @@
+//! `sentinel.conf`: input only, never rewritten (DESIGN.md section 8).
+//!
+//! ```text
+//! text --lines--> words per line --plain--> server directives at once, in file order (last one wins)
+//!                                \-sentinel--> queued, applied in three rounds: global, monitor, the rest
+//! ```
+//!
+//! Parsing is pure: [`parse`] gets the text and an [`Includes`] for `include` lines. Only [`load`] touches
+//! files. Order independence of `sentinel` lines is that of sentinel.c `loadSentinelConfigFromQueue`.
+//!
+//! Deviations from Sentinel: no `chdir` on `dir` (relative paths are resolved against it instead, so that
+//! several nodes can live in one process), and `daemonize yes` is an error instead of a fork.
+
+mod known;
+mod lines;
+mod load;
+mod parse;
+mod plain;
+pub mod seed;
+mod sentinel;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use lines::{ConfigError, Includes, NoIncludes};
+pub(crate) use load::os_text;
+pub use load::{REDIS_VERSION, load, report};
+pub use parse::parse;
+pub use types::{AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads};

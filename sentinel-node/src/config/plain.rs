@@ -1,0 +1,121 @@
+//! Server directives that have an effect in sentinel mode.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::lines::{ConfigError, Line};
+use super::types::{BindAddress, Config, LogLevel};
+
+/// Redis: `CONFIG_MIN_RESERVED_FDS` and room for the log; only the type's range is checked here.
+const MAX_CLIENTS_RANGE: (i64, i64) = (1, u32::MAX as i64);
+
+/// Applies one line; false when the directive is not one of ours.
+pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigError> {
+    let directive = line.words.first().map_or("", String::as_str);
+    match directive {
+        "port" => config.port = port(line)?,
+        "bind" => config.bind = bind(line),
+        "dir" => config.dir = PathBuf::from(value(line)?),
+        "logfile" => {
+            let path = value(line)?;
+            config.logfile = (!path.is_empty()).then(|| PathBuf::from(path));
+        }
+        "loglevel" => config.loglevel = loglevel(line)?,
+        "requirepass" => {
+            let password = value(line)?;
+            config.requirepass = (!password.is_empty()).then(|| password.to_owned());
+        }
+        "protected-mode" => config.protected_mode = is_yes(line)?,
+        "maxclients" => {
+            let (low, high) = MAX_CLIENTS_RANGE;
+            config.maxclients = u32::try_from(integer(line, low, high)?).unwrap_or(u32::MAX);
+        }
+        "timeout" => config.timeout_s = seconds(line)?,
+        "tcp-keepalive" => config.tcp_keepalive_s = seconds(line)?,
+        "tcp-backlog" => config.tcp_backlog = seconds(line)?,
+        "pidfile" => {
+            let path = value(line)?;
+            config.pidfile = (!path.is_empty()).then(|| PathBuf::from(path));
+        }
+        "admin-port" => config.admin.port = Some(port(line)?),
+        "admin-bind" => config.admin.bind = admin_bind(line)?,
+        "admin-token" => {
+            let token = value(line)?;
+            config.admin.token = (!token.is_empty()).then(|| token.to_owned());
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// The one value of a directive.
+fn value(line: &Line) -> Result<&str, ConfigError> {
+    match line.args() {
+        [value] => Ok(value),
+        _ => Err(line.error("wrong number of arguments")),
+    }
+}
+
+/// A yes/no value.
+pub(super) fn is_yes(line: &Line) -> Result<bool, ConfigError> {
+    let value = value(line)?;
+    if value.eq_ignore_ascii_case("yes") {
+        Ok(true)
+    } else if value.eq_ignore_ascii_case("no") {
+        Ok(false)
+    } else {
+        Err(line.error("argument must be 'yes' or 'no'"))
+    }
+}
+
+fn integer(line: &Line, low: i64, high: i64) -> Result<i64, ConfigError> {
+    let number: i64 = value(line)?
+        .parse()
+        .map_err(|_| line.error("argument couldn't be parsed into an integer"))?;
+    if (low..=high).contains(&number) {
+        Ok(number)
+    } else {
+        Err(line.error(format!("argument must be between {low} and {high} inclusive")))
+    }
+}
+
+fn port(line: &Line) -> Result<u16, ConfigError> {
+    Ok(u16::try_from(integer(line, 0, 65_535)?).unwrap_or(0))
+}
+
+fn seconds(line: &Line) -> Result<u32, ConfigError> {
+    Ok(u32::try_from(integer(line, 0, i64::from(i32::MAX))?).unwrap_or(0))
+}
+
+fn loglevel(line: &Line) -> Result<LogLevel, ConfigError> {
+    LogLevel::from_name(value(line)?).ok_or_else(|| {
+        line.error("argument must be one of the following: debug, verbose, notice, warning, nothing")
+    })
+}
+
+/// `bind ""` and `bind` without a word mean: all addresses.
+fn bind(line: &Line) -> Vec<BindAddress> {
+    line.args()
+        .iter()
+        .filter(|word| !word.is_empty())
+        .map(|word| match word.strip_prefix('-') {
+            Some(host) => BindAddress {
+                host: host.to_owned(),
+                optional: true,
+            },
+            None => BindAddress {
+                host: word.clone(),
+                optional: false,
+            },
+        })
+        .collect()
+}
+
+fn admin_bind(line: &Line) -> Result<IpAddr, ConfigError> {
+    let text = value(line)?;
+    if text == "*" {
+        return Ok(IpAddr::from([0, 0, 0, 0]));
+    }
+    text.parse()
+        .map_err(|_| line.error("admin-bind must be a literal IP address"))
+}

@@ -1,0 +1,267 @@
+//! The configuration as the rest of the process sees it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use sentinel_core::replicated::{GroupOptions, OptionChange};
+use sentinel_proto::{HostPort, MasterName, SentinelId};
+
+use super::seed;
+
+/// `loglevel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum LogLevel {
+    /// `debug`: everything.
+    Debug,
+    /// `verbose`.
+    Verbose,
+    /// `notice`.
+    #[default]
+    Notice,
+    /// `warning`.
+    Warning,
+    /// `nothing`: the log is silent; events are still published.
+    Nothing,
+}
+
+impl LogLevel {
+    /// The value of `loglevel`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Verbose => "verbose",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Nothing => "nothing",
+        }
+    }
+
+    /// Parses the value of `loglevel`, without case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "debug" => Some(Self::Debug),
+            "verbose" => Some(Self::Verbose),
+            "notice" => Some(Self::Notice),
+            "warning" => Some(Self::Warning),
+            "nothing" => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+
+/// `sentinel stale-reads`: what a node without a majority answers to address queries (DESIGN.md section 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StaleReads {
+    /// Only what this node can itself verify.
+    #[default]
+    Auto,
+    /// The last committed address, whatever its age.
+    Yes,
+    /// Nothing, as for an unknown name.
+    No,
+}
+
+/// One address of a `bind` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindAddress {
+    /// `*`, `::*` or an address.
+    pub host: String,
+    /// Written with a leading `-`: an address that is not available is skipped.
+    pub optional: bool,
+}
+
+/// `admin-*` directives.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// `admin-port`; `None` = not set: `port` + 20000 where that is a port. `Some(0)` = off.
+    pub port: Option<u16>,
+    /// `admin-bind`.
+    pub bind: IpAddr,
+    /// `admin-token`; `None` = changes over HTTP are refused.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for AdminConfig {
+    /// The token never reaches a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminConfig")
+            .field("port", &self.port)
+            .field("bind", &self.bind)
+            .field("token", &self.token.as_ref().map(|_| "******"))
+            .finish()
+    }
+}
+
+/// Global `sentinel` lines.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct SentinelConfig {
+    /// `myid`; normally absent: the identity lives in the data directory.
+    pub myid: Option<SentinelId>,
+    /// `announce-ip`.
+    pub announce_ip: Option<String>,
+    /// `announce-port`; `None` = `port`.
+    pub announce_port: Option<u16>,
+    /// `sentinel-user`.
+    pub sentinel_user: Option<String>,
+    /// `sentinel-pass`.
+    pub sentinel_pass: Option<String>,
+    /// `peer` lines in file order.
+    pub peers: Vec<HostPort>,
+    /// `stale-reads`.
+    pub stale_reads: StaleReads,
+    /// `deny-scripts-reconfig`, default yes.
+    pub deny_scripts_reconfig: bool,
+    /// `resolve-hostnames`.
+    pub resolve_hostnames: bool,
+    /// `announce-hostnames`.
+    pub announce_hostnames: bool,
+}
+
+impl std::fmt::Debug for SentinelConfig {
+    /// Passwords never reach a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SentinelConfig")
+            .field("myid", &self.myid)
+            .field("announce_ip", &self.announce_ip)
+            .field("announce_port", &self.announce_port)
+            .field("sentinel_user", &self.sentinel_user)
+            .field("sentinel_pass", &self.sentinel_pass.as_ref().map(|_| "******"))
+            .field("peers", &self.peers)
+            .field("stale_reads", &self.stale_reads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A `sentinel monitor` line with all per-master lines of the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterConfig {
+    /// Name.
+    pub name: MasterName,
+    /// Address in the `monitor` line.
+    pub address: HostPort,
+    /// Options, `odown_quorum` from the `monitor` line, Sentinel's defaults where no line says otherwise.
+    pub options: GroupOptions,
+    /// Options that a line of the file names, in file order, with their values.
+    pub given: Vec<OptionChange>,
+}
+
+/// A whole `sentinel.conf`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file, absolute; empty for a configuration built in a test.
+    pub path: PathBuf,
+    /// `port`; 0 = no listener from the file's point of view, any free port in tests.
+    pub port: u16,
+    /// `bind`; empty = all addresses.
+    pub bind: Vec<BindAddress>,
+    /// `dir`, absolute after [`super::load`]; the data directory is made in it.
+    pub dir: PathBuf,
+    /// `logfile`; `None` = stdout. Absolute after [`super::load`].
+    pub logfile: Option<PathBuf>,
+    /// `loglevel`.
+    pub loglevel: LogLevel,
+    /// `requirepass`.
+    pub requirepass: Option<String>,
+    /// `protected-mode`, default no in sentinel mode.
+    pub protected_mode: bool,
+    /// `maxclients`.
+    pub maxclients: u32,
+    /// `timeout` in seconds; 0 = never.
+    pub timeout_s: u32,
+    /// `tcp-keepalive` in seconds; 0 = off.
+    pub tcp_keepalive_s: u32,
+    /// `tcp-backlog`.
+    pub tcp_backlog: u32,
+    /// `pidfile`, absolute after [`super::load`].
+    pub pidfile: Option<PathBuf>,
+    /// Global `sentinel` lines.
+    pub sentinel: SentinelConfig,
+    /// `admin-*` lines.
+    pub admin: AdminConfig,
+    /// Monitored masters in file order.
+    pub masters: Vec<MasterConfig>,
+    /// What was accepted but has no effect; one line each, to be logged at start.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Sentinel's defaults, no master.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            path: PathBuf::new(),
+            port: 26_379,
+            bind: Vec::new(),
+            dir: PathBuf::from("."),
+            logfile: None,
+            loglevel: LogLevel::default(),
+            requirepass: None,
+            protected_mode: false,
+            maxclients: 10_000,
+            timeout_s: 0,
+            tcp_keepalive_s: 300,
+            tcp_backlog: 511,
+            pidfile: None,
+            sentinel: SentinelConfig {
+                deny_scripts_reconfig: true,
+                ..SentinelConfig::default()
+            },
+            admin: AdminConfig {
+                port: None,
+                bind: IpAddr::from([127, 0, 0, 1]),
+                token: None,
+            },
+            masters: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The admin port in effect; `None` = no admin server.
+    #[must_use]
+    pub fn admin_port(&self) -> Option<u16> {
+        match self.admin.port {
+            Some(0) => None,
+            Some(port) => Some(port),
+            None if self.port == 0 => None,
+            None => self.port.checked_add(20_000),
+        }
+    }
+
+    /// `<dir>/raft-<port>`: everything this node keeps on disk.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join(format!("raft-{}", self.port))
+    }
+
+    /// The per-master lines in canonical form: what a node remembers as "last applied here".
+    /// Holds passwords: keep it in a file that only the owner can read.
+    #[must_use]
+    pub fn seed_lines(&self) -> String {
+        seed::to_lines(&self.masters)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Config {
+    /// Passwords never reach a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("path", &self.path)
+            .field("port", &self.port)
+            .field("bind", &self.bind)
+            .field("dir", &self.dir)
+            .field("logfile", &self.logfile)
+            .field("requirepass", &self.requirepass.as_ref().map(|_| "******"))
+            .field("sentinel", &self.sentinel)
+            .field("admin", &self.admin)
+            .field("masters", &self.masters)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,446 @@
+//! One client connection: bytes in, batches of replies out.
+//!
+//! While replies wait for the client nothing more is read from it, so the memory of a connection is bounded by
+//! one reply beyond [`FLUSH_BYTES`]. Events wait in the hub's bounded queue, which closes the connection.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::{Buf as _, Bytes, BytesMut};
+use sentinel_proto::reply::{ErrorReply, pubsub};
+use sentinel_proto::resp::{Frame, Limits, Protocol, RequestDecoder, encode};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::pubsub::{Delivery, Subscription};
+
+use super::clients::{ClientInfo, Labels};
+use super::context::Context;
+use super::control;
+use super::dispatch::{Action, Pattern, dispatch};
+use super::memo::Memo;
+use super::pool;
+use super::session::{ReplyMode, Session};
+
+/// Requests of a sentinel's clients are short: less than Redis allows, so that many clients cannot hold much.
+const LIMITS: Limits = Limits {
+    max_args: 4096,
+    max_bulk_bytes: 512 * 1024,
+    max_inline_bytes: 64 * 1024,
+    max_depth: 8,
+    max_total: 1024 * 1024,
+};
+/// Replies are written when so much of them has come together, or when the input is used up.
+const FLUSH_BYTES: usize = 64 * 1024;
+/// Room for one read.
+const READ_BYTES: usize = 16 * 1024;
+/// Writes asked for by clients end within about 2 s; this is the net below.
+const CONTROL_DEADLINE: Duration = Duration::from_secs(10);
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Why a connection ends.
+enum End {
+    /// By either side.
+    Closed,
+    /// It becomes a peer connection.
+    Upgrade {
+        version: u32,
+        cluster_id: String,
+        auth: Vec<Bytes>,
+    },
+}
+
+struct Connection {
+    context: Arc<Context>,
+    stream: TcpStream,
+    info: Arc<ClientInfo>,
+    session: Session,
+    decoder: RequestDecoder,
+    input: BytesMut,
+    output: BytesMut,
+    deliveries: Option<mpsc::Receiver<Delivery>>,
+    memo: Option<Memo>,
+}
+
+/// Serves a connection until it ends. The caller has counted it in `connected`.
+pub(super) async fn serve(context: Arc<Context>, stream: TcpStream, addr: SocketAddr) {
+    let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+    let close = context.stop.child_token();
+    let now = context.clock.mono();
+    let info = Arc::new(ClientInfo {
+        id,
+        addr,
+        laddr: stream.local_addr().unwrap_or(addr),
+        since: now,
+        last_request: AtomicU64::new(now.0),
+        resp3: AtomicBool::new(false),
+        channels: AtomicUsize::new(0),
+        patterns: AtomicUsize::new(0),
+        labels: ArcSwap::from_pointee(Labels::default()),
+        close: close.clone(),
+    });
+    context.clients.add(Arc::clone(&info));
+    let authenticated = context.settings.requirepass.is_none();
+    let mut connection = Connection {
+        session: Session::new(id, authenticated),
+        decoder: RequestDecoder::new(LIMITS, authenticated),
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+        deliveries: None,
+        memo: None,
+        context,
+        stream,
+        info,
+    };
+    let end = connection.run(&close).await;
+    connection.finish(end);
+}
+
+impl Connection {
+    fn finish(self, end: End) {
+        let context = self.context;
+        if self.deliveries.is_some() {
+            context.hub.detach(self.info.id);
+        }
+        context.clients.remove(self.info.id);
+        context.counters.connected.fetch_sub(1, Ordering::Relaxed);
+        if let End::Upgrade {
+            version,
+            cluster_id,
+            auth,
+        } = end
+        {
+            context
+                .peers
+                .accept(self.stream, self.input, version, cluster_id, auth);
+        }
+    }
+
+    async fn run(&mut self, close: &CancellationToken) -> End {
+        let closed = close.clone().cancelled_owned();
+        tokio::pin!(closed);
+        loop {
+            let idle = idle(self.context.settings.timeout_s, self.deliveries.is_some());
+            tokio::select! {
+                biased;
+                () = &mut closed => return End::Closed,
+                delivery = next(&mut self.deliveries) => self.deliver(delivery),
+                ready = self.stream.readable() => match self.read(ready) {
+                    Some(0) => {}
+                    Some(_) => match self.process(close).await {
+                        Ok(None) => {}
+                        Ok(Some(end)) => return end,
+                        Err(()) => {
+                            let _ = self.flush(close).await;
+                            return End::Closed;
+                        }
+                    },
+                    None => return End::Closed,
+                },
+                () = idle => return End::Closed,
+            }
+            if self.flush(close).await.is_err() {
+                return End::Closed;
+            }
+            self.release_buffers();
+        }
+    }
+
+    /// Reads what is there; `None` = the connection ended, 0 = nothing after all.
+    fn read(&mut self, ready: std::io::Result<()>) -> Option<usize> {
+        ready.ok()?;
+        if self.input.capacity() == 0 {
+            self.input = pool::take();
+        }
+        self.input.reserve(READ_BYTES);
+        match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => None,
+            Ok(count) => {
+                let bytes = u64::try_from(count).unwrap_or(0);
+                self.context
+                    .counters
+                    .input_bytes
+                    .fetch_add(bytes, Ordering::Relaxed);
+                Some(count)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Some(0),
+            Err(_) => None,
+        }
+    }
+
+    /// Buffers that are empty go back to the pool: an idle connection holds none.
+    fn release_buffers(&mut self) {
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            pool::give_back(std::mem::take(&mut self.input));
+        }
+        if self.output.is_empty() && self.output.capacity() > 0 {
+            pool::give_back(std::mem::take(&mut self.output));
+        }
+    }
+
+    /// Answers all whole requests of the input. `Err` = close after what is in the output was sent.
+    async fn process(&mut self, close: &CancellationToken) -> Result<Option<End>, ()> {
+        let now = self.context.clock.mono();
+        self.info.last_request.store(now.0, Ordering::Relaxed);
+        self.start_output();
+        let mut answered = 0u64;
+        let result = loop {
+            if self.output.len() >= FLUSH_BYTES {
+                self.flush(close).await?;
+            }
+            answered = answered.saturating_add(self.answer_repeated());
+            match self.decoder.decode(&mut self.input) {
+                Ok(Some(words)) => {
+                    answered = answered.saturating_add(1);
+                    match self.answer(words, close).await {
+                        Ok(None) => {}
+                        other => break other,
+                    }
+                }
+                Ok(None) => break Ok(None),
+                Err(error) => {
+                    let counters = &self.context.counters;
+                    counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
+                    self.write(&ErrorReply::from(error).into());
+                    break Err(());
+                }
+            }
+        };
+        let counters = &self.context.counters;
+        counters.commands.fetch_add(answered, Ordering::Relaxed);
+        result
+    }
+
+    /// The fast path: repetitions of the last address query.
+    fn answer_repeated(&mut self) -> u64 {
+        let Some(memo) = &self.memo else { return 0 };
+        if !self.decoder.is_idle() || !memo.is_valid(&self.context.view) {
+            return 0;
+        }
+        memo.answer(&mut self.input, &mut self.output, FLUSH_BYTES)
+    }
+
+    async fn answer(&mut self, words: Vec<Bytes>, close: &CancellationToken) -> Result<Option<End>, ()> {
+        self.memo = None;
+        let before = self.session.labels.clone();
+        let action = dispatch(&self.context, &mut self.session, &words);
+        self.decoder.set_authenticated(self.session.authenticated);
+        match action {
+            Action::Reply(frame) => self.reply(&frame),
+            Action::Address(frame, state) => {
+                if self.session.reply_mode == ReplyMode::On {
+                    self.memo = Memo::new(&words, &frame, self.session.protocol, &state);
+                }
+                self.reply(&frame);
+            }
+            Action::Silent => {}
+            Action::Subscribe(kind, names) => self.subscribe(kind, names),
+            Action::Unsubscribe(kind, names) => self.unsubscribe(kind, names),
+            Action::Control(operation) => {
+                let work = tokio::time::timeout(CONTROL_DEADLINE, control::run(&self.context, operation));
+                let frame = tokio::select! {
+                    () = close.cancelled() => return Err(()),
+                    frame = work => frame.unwrap_or_else(|_| ErrorReply::outcome_unknown("no answer in time").into()),
+                };
+                self.reply(&frame);
+            }
+            Action::Clients(operation) => {
+                let id = self.session.id;
+                let (frame, close_self) = control::clients(&self.context, id, operation).await;
+                self.reply(&frame);
+                if close_self {
+                    return Err(());
+                }
+            }
+            Action::Close => return Err(()),
+            Action::Shutdown => {
+                tracing::warn!("User requested shutdown...");
+                self.context.stop.cancel();
+                return Ok(Some(End::Closed));
+            }
+            Action::Upgrade {
+                version,
+                cluster_id,
+                auth,
+            } => {
+                self.flush(close).await?;
+                return Ok(Some(End::Upgrade {
+                    version,
+                    cluster_id,
+                    auth,
+                }));
+            }
+        }
+        if self.session.labels != before {
+            self.info.labels.store(Arc::new(self.session.labels.clone()));
+            let resp3 = self.session.protocol == Protocol::Resp3;
+            self.info.resp3.store(resp3, Ordering::Relaxed);
+        }
+        Ok(None)
+    }
+
+    fn start_output(&mut self) {
+        if self.output.capacity() == 0 {
+            self.output = pool::take();
+        }
+    }
+
+    /// A reply, unless CLIENT REPLY says no.
+    fn reply(&mut self, frame: &Frame) {
+        match self.session.reply_mode {
+            ReplyMode::On => self.write(frame),
+            ReplyMode::Off => {}
+            ReplyMode::Skip => self.session.reply_mode = ReplyMode::On,
+        }
+    }
+
+    fn write(&mut self, frame: &Frame) {
+        if matches!(frame, Frame::Error(_)) {
+            self.context.counters.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        encode(frame, self.session.protocol, &mut self.output);
+    }
+
+    fn subscribe(&mut self, kind: Pattern, names: Vec<Bytes>) {
+        if self.deliveries.is_none() {
+            let queue = self.context.hub.attach(self.info.id, self.info.close.clone());
+            self.deliveries = Some(queue);
+        }
+        for name in names {
+            // Its own copy: the word may share a large input buffer.
+            let name = Bytes::copy_from_slice(&name);
+            let change = match kind {
+                Pattern::Channel => {
+                    self.session.channels.insert(name.clone());
+                    Subscription::Channel(name.clone())
+                }
+                Pattern::Pattern => {
+                    self.session.patterns.insert(name.clone());
+                    Subscription::Pattern(name.clone())
+                }
+            };
+            self.context.hub.change(self.info.id, change);
+            let word = match kind {
+                Pattern::Channel => pubsub::Change::Subscribe,
+                Pattern::Pattern => pubsub::Change::Psubscribe,
+            };
+            self.write(&pubsub::confirmation(
+                word,
+                Some(name),
+                self.session.subscriptions(),
+            ));
+        }
+        self.count_subscriptions();
+    }
+
+    fn unsubscribe(&mut self, kind: Pattern, names: Vec<Bytes>) {
+        let word = match kind {
+            Pattern::Channel => pubsub::Change::Unsubscribe,
+            Pattern::Pattern => pubsub::Change::Punsubscribe,
+        };
+        let all = match kind {
+            Pattern::Channel => &self.session.channels,
+            Pattern::Pattern => &self.session.patterns,
+        };
+        let names = if names.is_empty() {
+            all.iter().cloned().collect()
+        } else {
+            names
+        };
+        if names.is_empty() {
+            let count = self.session.subscriptions();
+            self.write(&pubsub::confirmation(word, None, count));
+        }
+        for name in names {
+            let change = match kind {
+                Pattern::Channel => {
+                    self.session.channels.remove(&name);
+                    Subscription::NoChannel(name.clone())
+                }
+                Pattern::Pattern => {
+                    self.session.patterns.remove(&name);
+                    Subscription::NoPattern(name.clone())
+                }
+            };
+            self.context.hub.change(self.info.id, change);
+            self.write(&pubsub::confirmation(
+                word,
+                Some(name),
+                self.session.subscriptions(),
+            ));
+        }
+        self.count_subscriptions();
+    }
+
+    fn count_subscriptions(&mut self) {
+        let (channels, patterns) = (self.session.channels.len(), self.session.patterns.len());
+        self.info.channels.store(channels, Ordering::Relaxed);
+        self.info.patterns.store(patterns, Ordering::Relaxed);
+        if self.session.subscriptions() == 0 && self.deliveries.take().is_some() {
+            self.context.hub.detach(self.info.id);
+        }
+    }
+
+    /// Writes the message at hand and those that wait behind it, up to one flush.
+    fn deliver(&mut self, delivery: Option<Delivery>) {
+        self.start_output();
+        let mut next = delivery;
+        while let Some(Delivery { event, pattern }) = next {
+            event.encode(pattern.as_ref(), self.session.protocol, &mut self.output);
+            if self.output.len() >= FLUSH_BYTES {
+                break;
+            }
+            next = self.deliveries.as_mut().and_then(|queue| queue.try_recv().ok());
+        }
+    }
+
+    /// Sends the output. `Err` = the connection is gone, or is to be closed.
+    async fn flush(&mut self, close: &CancellationToken) -> Result<(), ()> {
+        let bytes = u64::try_from(self.output.len()).unwrap_or(0);
+        while !self.output.is_empty() {
+            match self.stream.try_write(&self.output) {
+                Ok(count) => self.output.advance(count),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    tokio::select! {
+                        () = close.cancelled() => return Err(()),
+                        ready = self.stream.writable() => ready.map_err(|_| ())?,
+                        () = idle(self.context.settings.timeout_s, false) => return Err(()),
+                    }
+                }
+                Err(_) => return Err(()),
+            }
+        }
+        self.context
+            .counters
+            .output_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.output.clear();
+        Ok(())
+    }
+}
+
+/// The next message of a subscriber; never for others.
+async fn next(deliveries: &mut Option<mpsc::Receiver<Delivery>>) -> Option<Delivery> {
+    match deliveries {
+        // `None` comes when the hub cut this subscriber off; `close` ends the connection then.
+        Some(queue) => match queue.recv().await {
+            Some(delivery) => Some(delivery),
+            None => pending().await,
+        },
+        None => pending().await,
+    }
+}
+
+/// Ends after `timeout` seconds; never when it is 0 or for subscribers.
+async fn idle(timeout_s: u32, subscribed: bool) {
+    if timeout_s == 0 || subscribed {
+        pending::<()>().await;
+    }
+    tokio::time::sleep(Duration::from_secs(u64::from(timeout_s))).await;
+}

@@ -1,0 +1,199 @@
+//! What all connections share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use bytes::{Bytes, BytesMut};
+use sentinel_core::time::MonoTime;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::config::{BindAddress, Config, StaleReads};
+use crate::control::Control;
+use crate::peers::PeerAcceptor;
+use crate::pubsub::Hub;
+use crate::view::NodeView;
+
+use super::clients::Clients;
+
+/// Refuses all peers: for tests and a node without peers.
+#[derive(Debug, Clone, Copy)]
+pub struct NoPeers;
+
+impl PeerAcceptor for NoPeers {
+    fn accept(&self, stream: TcpStream, _: BytesMut, _: u32, _: String, _: Vec<Bytes>) {
+        // Best effort: the connection is closed in any case.
+        let _ = stream.try_write(b"-ERR this node takes no peer connections\r\n");
+    }
+}
+
+/// The part of the configuration that connections need.
+#[derive(Clone)]
+pub struct Settings {
+    /// `requirepass`.
+    pub requirepass: Option<String>,
+    /// `protected-mode`.
+    pub protected_mode: bool,
+    /// `maxclients`.
+    pub maxclients: u32,
+    /// `timeout`, in seconds; 0 = never.
+    pub timeout_s: u32,
+    /// `tcp-keepalive`, in seconds; 0 = off.
+    pub tcp_keepalive_s: u32,
+    /// `sentinel stale-reads`.
+    pub stale_reads: StaleReads,
+    /// `sentinel deny-scripts-reconfig`.
+    pub deny_scripts_reconfig: bool,
+    /// `sentinel resolve-hostnames`.
+    pub resolve_hostnames: bool,
+    /// `sentinel announce-hostnames`.
+    pub announce_hostnames: bool,
+    /// `sentinel announce-ip`.
+    pub announce_ip: Option<String>,
+    /// `sentinel announce-port`.
+    pub announce_port: Option<u16>,
+    /// `sentinel sentinel-user`.
+    pub sentinel_user: Option<String>,
+    /// `sentinel sentinel-pass`.
+    pub sentinel_pass: Option<String>,
+    /// Port shown by INFO.
+    pub port: u16,
+    /// Addresses bound, shown by INFO.
+    pub bind: Vec<String>,
+    /// Path of the configuration file, shown by INFO.
+    pub config_file: String,
+}
+
+impl Settings {
+    /// Taken from the file.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        Self {
+            requirepass: config.requirepass.clone(),
+            protected_mode: config.protected_mode,
+            maxclients: config.maxclients,
+            timeout_s: config.timeout_s,
+            tcp_keepalive_s: config.tcp_keepalive_s,
+            stale_reads: config.sentinel.stale_reads,
+            deny_scripts_reconfig: config.sentinel.deny_scripts_reconfig,
+            resolve_hostnames: config.sentinel.resolve_hostnames,
+            announce_hostnames: config.sentinel.announce_hostnames,
+            announce_ip: config.sentinel.announce_ip.clone(),
+            announce_port: config.sentinel.announce_port,
+            sentinel_user: config.sentinel.sentinel_user.clone(),
+            sentinel_pass: config.sentinel.sentinel_pass.clone(),
+            port: config.port,
+            bind: shown_bind(&config.bind),
+            config_file: config.path.display().to_string(),
+        }
+    }
+
+    /// `SENTINEL CONFIG GET *`, in its order. As in Sentinel the password is shown in clear.
+    #[must_use]
+    pub fn sentinel_parameters(&self) -> Vec<(&'static str, String)> {
+        let yes_no = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        vec![
+            ("resolve-hostnames", yes_no(self.resolve_hostnames)),
+            ("announce-hostnames", yes_no(self.announce_hostnames)),
+            ("announce-ip", text(&self.announce_ip)),
+            ("announce-port", self.announce_port.unwrap_or(0).to_string()),
+            ("sentinel-user", text(&self.sentinel_user)),
+            ("sentinel-pass", text(&self.sentinel_pass)),
+            ("loglevel", crate::log::level().name().to_owned()),
+        ]
+    }
+}
+
+fn shown_bind(bind: &[BindAddress]) -> Vec<String> {
+    if bind.is_empty() {
+        return vec!["*".to_owned(), "-::*".to_owned()];
+    }
+    let shown = |address: &BindAddress| {
+        let mark = if address.optional { "-" } else { "" };
+        format!("{mark}{}", address.host)
+    };
+    bind.iter().map(shown).collect()
+}
+
+/// Counters of the server, for INFO and metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Open client connections.
+    pub connected: AtomicU32,
+    /// Connections accepted since the start.
+    pub accepted: AtomicU64,
+    /// Connections refused by `maxclients`.
+    pub rejected: AtomicU64,
+    /// Requests answered.
+    pub commands: AtomicU64,
+    /// Bytes read.
+    pub input_bytes: AtomicU64,
+    /// Bytes written.
+    pub output_bytes: AtomicU64,
+    /// Error replies.
+    pub errors: AtomicU64,
+    /// Connections closed by a protocol error.
+    pub protocol_errors: AtomicU64,
+    /// Failed AUTH attempts.
+    pub denied_auth: AtomicU64,
+}
+
+/// Everything a connection task needs; one exists, shared by `Arc`.
+pub struct Context {
+    /// Read snapshots.
+    pub view: Arc<NodeView>,
+    /// Writes.
+    pub control: Arc<dyn Control>,
+    /// Events.
+    pub hub: Hub,
+    /// Peer connections.
+    pub peers: Arc<dyn PeerAcceptor>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Configuration.
+    pub settings: Settings,
+    /// Connected clients.
+    pub clients: Clients,
+    /// Counters.
+    pub counters: Counters,
+    /// `run_id` of this process: 40 hexadecimal characters, new at each start.
+    pub run_id: String,
+    /// `sentinel_simulate_failure_flags`: 1 = crash after election, 2 = after promotion.
+    pub simulated: AtomicU32,
+    /// When the process started.
+    pub started: MonoTime,
+    /// Cancelled by SHUTDOWN and by whoever stops the process: every connection ends.
+    pub stop: CancellationToken,
+}
+
+impl Context {
+    /// A context that starts now. Must be called on a tokio runtime (the client table is a task).
+    #[must_use]
+    pub fn new(
+        view: Arc<NodeView>,
+        control: Arc<dyn Control>,
+        hub: Hub,
+        peers: Arc<dyn PeerAcceptor>,
+        clock: SharedClock,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Self {
+        let bytes: [u8; 20] = rand::random();
+        Self {
+            view,
+            control,
+            hub,
+            peers,
+            started: clock.mono(),
+            clock,
+            settings,
+            clients: Clients::start(),
+            counters: Counters::default(),
+            simulated: AtomicU32::new(0),
+            run_id: sentinel_proto::SentinelId::from_bytes(bytes).as_str().to_owned(),
+            stop,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Requests that wait for something: writes through [`Control`](crate::control::Control), and the client table.
+
+use std::sync::Arc;
+
+use sentinel_core::replicated::{OptionChange, Rejection};
+use sentinel_core::time::MonoTime;
+use sentinel_proto::command::{ClientFilter, ClientKind, KillFilter};
+use sentinel_proto::reply::ErrorReply;
+use sentinel_proto::reply::session::{ClientLine, client_lines, integer};
+use sentinel_proto::resp::Frame;
+use sentinel_proto::{HostPort, MasterName};
+
+use crate::control::ControlError;
+
+use super::clients::ClientInfo;
+use super::context::Context;
+
+/// A write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Operation {
+    Monitor(MasterName, HostPort, u32),
+    Remove(MasterName),
+    Set(MasterName, Vec<OptionChange>),
+    /// Never empty.
+    Reset(Vec<MasterName>),
+    Failover(MasterName),
+}
+
+/// A look at the other connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ClientsOperation {
+    List(ClientFilter),
+    Info,
+    KillAddress(String),
+    Kill(KillFilter),
+}
+
+/// Runs a write and words its answer.
+pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
+    let control = &context.control;
+    let mut done = Frame::OK;
+    let result = match operation {
+        Operation::Monitor(name, address, odown_quorum) => control.monitor(name, address, odown_quorum).await,
+        Operation::Remove(name) => control.remove(name).await,
+        Operation::Set(name, changes) => control.set(name, changes).await,
+        Operation::Reset(names) => {
+            done = Frame::Integer(i64::try_from(names.len()).unwrap_or(i64::MAX));
+            control.reset(names).await
+        }
+        Operation::Failover(name) => {
+            // Sentinel's log line for this command.
+            tracing::info!("Executing user requested FAILOVER of '{name}'");
+            control.failover(name).await
+        }
+    };
+    match result {
+        Ok(()) => done,
+        Err(error) => refusal(error).into(),
+    }
+}
+
+/// The error reply of a write that was not done.
+pub(crate) fn refusal(error: ControlError) -> ErrorReply {
+    match error {
+        ControlError::Rejected(Rejection::NoSuchMaster) => ErrorReply::no_such_master(),
+        ControlError::Rejected(Rejection::DuplicateMaster) => ErrorReply::duplicate_master(),
+        ControlError::Rejected(Rejection::PlanOpen) | ControlError::InProgress => {
+            ErrorReply::failover_in_progress()
+        }
+        ControlError::Rejected(Rejection::InvalidOption { option, value }) => {
+            ErrorReply::set_invalid(&option, &value)
+        }
+        ControlError::Rejected(other) => ErrorReply::err(other),
+        ControlError::NoMajority(text) => ErrorReply::noquorum(text),
+        ControlError::Unknown(text) => ErrorReply::outcome_unknown(text),
+        ControlError::NoGoodReplica => ErrorReply::no_good_replica(),
+    }
+}
+
+/// CLIENT LIST, INFO and KILL. The flag says that the caller itself is to be closed after its reply.
+pub(super) async fn clients(context: &Context, me: u64, operation: ClientsOperation) -> (Frame, bool) {
+    let all = context.clients.list().await;
+    let now = context.clock.mono();
+    match operation {
+        ClientsOperation::Info => (lines(all.iter().filter(|client| client.id == me), now), false),
+        ClientsOperation::List(filter) => {
+            let wanted = |client: &&Arc<ClientInfo>| {
+                filter.kind.is_none_or(|kind| is_kind(client, kind))
+                    && filter.ids.as_ref().is_none_or(|ids| ids.contains(&client.id))
+            };
+            (lines(all.iter().filter(wanted), now), false)
+        }
+        ClientsOperation::KillAddress(address) => {
+            let found = all.iter().find(|client| client.addr.to_string() == address);
+            match found {
+                Some(client) => (Frame::OK, kill(client, me)),
+                None => (ErrorReply::no_such_client().into(), false),
+            }
+        }
+        ClientsOperation::Kill(filter) => {
+            let mut close_me = false;
+            let mut killed = 0u64;
+            for client in all.iter().filter(|client| matches(client, &filter, me, now)) {
+                close_me |= kill(client, me);
+                killed = killed.saturating_add(1);
+            }
+            (integer(killed), close_me)
+        }
+    }
+}
+
+/// Closes another client; says that the caller is meant.
+fn kill(client: &ClientInfo, me: u64) -> bool {
+    if client.id != me {
+        client.close.cancel();
+    }
+    client.id == me
+}
+
+fn matches(client: &ClientInfo, filter: &KillFilter, me: u64, now: MonoTime) -> bool {
+    let age_s = now.ms_since(client.since) / 1000;
+    !(filter.skip_me && client.id == me)
+        && filter.id.is_none_or(|id| id == client.id)
+        && filter.kind.is_none_or(|kind| is_kind(client, kind))
+        && filter
+            .address
+            .as_ref()
+            .is_none_or(|addr| *addr == client.addr.to_string())
+        && filter
+            .local_address
+            .as_ref()
+            .is_none_or(|addr| *addr == client.laddr.to_string())
+        && filter.user.as_ref().is_none_or(|user| user == &b"default"[..])
+        && filter.max_age_s.is_none_or(|age| age_s >= age)
+}
+
+fn is_kind(client: &ClientInfo, kind: ClientKind) -> bool {
+    match kind {
+        ClientKind::Normal => !client.is_subscribed(),
+        ClientKind::PubSub => client.is_subscribed(),
+        ClientKind::Replication => false,
+    }
+}
+
+fn lines<'a>(clients: impl Iterator<Item = &'a Arc<ClientInfo>>, now: MonoTime) -> Frame {
+    let lines: Vec<ClientLine> = clients.map(|client| client.line(now)).collect();
+    client_lines(&lines)
+}

@@ -1,0 +1,201 @@
+//! Listeners and the accept loop.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sentinel_proto::reply::ErrorReply;
+use sentinel_proto::resp::{Frame, Protocol};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::config::BindAddress;
+
+use super::connection;
+use super::context::Context;
+
+/// Pause after `accept` failed (no descriptors left): long enough not to spin, short enough to recover.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Descriptors beside those of clients: log, data files, peers, links to Redis. Redis reserves 32.
+const RESERVED_FILES: u64 = 256;
+
+/// Open listeners.
+#[derive(Debug)]
+pub struct Bound {
+    /// The listeners.
+    pub listeners: Vec<TcpListener>,
+    /// Their addresses.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Opens the listeners of `bind` and `port`. Without a `bind` line: all IPv4 addresses, and all IPv6 ones where
+/// there is IPv6.
+///
+/// # Errors
+/// Text for the log, when an address without a leading `-` cannot be bound.
+pub fn bind(addresses: &[BindAddress], port: u16, backlog: u32) -> Result<Bound, String> {
+    let all = |host: &str, optional| BindAddress {
+        host: host.to_owned(),
+        optional,
+    };
+    let default = [all("*", false), all("::*", true)];
+    let addresses = if addresses.is_empty() {
+        &default[..]
+    } else {
+        addresses
+    };
+    let mut bound = Bound {
+        listeners: Vec::new(),
+        addresses: Vec::new(),
+    };
+    for address in addresses {
+        let opened = parse(&address.host).and_then(|ip| listen(SocketAddr::new(ip, port), backlog));
+        match opened {
+            Ok((listener, local)) => {
+                bound.listeners.push(listener);
+                bound.addresses.push(local);
+            }
+            Err(_) if address.optional => {}
+            Err(reason) => {
+                return Err(format!(
+                    "Could not create server TCP listening socket {}:{port}: {reason}",
+                    address.host
+                ));
+            }
+        }
+    }
+    if bound.listeners.is_empty() {
+        return Err(format!("Could not listen on any address, port {port}"));
+    }
+    Ok(bound)
+}
+
+fn parse(host: &str) -> Result<IpAddr, String> {
+    match host {
+        "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
+        "::*" => Ok(Ipv6Addr::UNSPECIFIED.into()),
+        host => host.parse().map_err(|_| "not a literal IP address".to_owned()),
+    }
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> Result<(TcpListener, SocketAddr), String> {
+    let open = || -> std::io::Result<(TcpListener, SocketAddr)> {
+        let socket = if address.is_ipv6() {
+            let socket = TcpSocket::new_v6()?;
+            // `::*` must not take the IPv4 addresses that `*` listens on.
+            rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+            socket
+        } else {
+            TcpSocket::new_v4()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(backlog)?;
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    open().map_err(|error| crate::config::os_text(&error))
+}
+
+/// Raises the limit of open files to what `maxclients` needs; returns the line to log, if any.
+#[must_use]
+pub fn raise_open_files(maxclients: u32) -> Option<String> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = u64::from(maxclients).saturating_add(RESERVED_FILES);
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= wanted {
+        return None;
+    }
+    let target = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(target),
+            maximum: limit.maximum,
+        },
+    );
+    Some(match raised {
+        Ok(()) => {
+            format!(
+                "Increased maximum number of open files to {target} (it was originally set to {current})."
+            )
+        }
+        Err(error) => {
+            format!("Could not raise the maximum number of open files from {current} to {wanted}: {error}")
+        }
+    })
+}
+
+/// Accepts connections until the context is stopped. One task per listener; returns at once.
+pub fn serve(context: &Arc<Context>, bound: Bound) {
+    for listener in bound.listeners {
+        let context = Arc::clone(context);
+        tokio::spawn(async move {
+            let stop = context.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = accept_loop(&context, &listener) => {}
+            }
+        });
+    }
+}
+
+async fn accept_loop(context: &Arc<Context>, listener: &TcpListener) {
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                failing = false;
+                accept(context, stream, addr);
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::warn!("Accepting client connection: {}", crate::config::os_text(&error));
+                }
+                failing = true;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn accept(context: &Arc<Context>, stream: TcpStream, addr: SocketAddr) {
+    let counters = &context.counters;
+    let connected = counters.connected.load(Ordering::Relaxed);
+    if connected >= context.settings.maxclients {
+        counters.rejected.fetch_add(1, Ordering::Relaxed);
+        refuse(&stream, ErrorReply::max_clients());
+        return;
+    }
+    let settings = &context.settings;
+    let local = addr.ip().to_canonical().is_loopback();
+    if settings.protected_mode && settings.requirepass.is_none() && !local {
+        counters.rejected.fetch_add(1, Ordering::Relaxed);
+        refuse(&stream, ErrorReply::protected_mode());
+        return;
+    }
+    configure(&stream, settings.tcp_keepalive_s);
+    counters.accepted.fetch_add(1, Ordering::Relaxed);
+    // Counted here and not in the task, so that a burst cannot exceed the limit.
+    counters.connected.fetch_add(1, Ordering::Relaxed);
+    tokio::spawn(connection::serve(Arc::clone(context), stream, addr));
+}
+
+/// Best effort: the connection is closed in any case.
+fn refuse(stream: &TcpStream, reply: ErrorReply) {
+    let _ = stream.try_write(&Frame::from(reply).to_bytes(Protocol::Resp2));
+}
+
+fn configure(stream: &TcpStream, keepalive_s: u32) {
+    use rustix::net::sockopt;
+    // A connection that refuses these options still works.
+    let _ = stream.set_nodelay(true);
+    if keepalive_s > 0 {
+        let interval = Duration::from_secs(u64::from((keepalive_s / 3).max(1)));
+        let _ = sockopt::set_socket_keepalive(stream, true);
+        let _ = sockopt::set_tcp_keepidle(stream, Duration::from_secs(u64::from(keepalive_s)));
+        let _ = sockopt::set_tcp_keepintvl(stream, interval);
+        let _ = sockopt::set_tcp_keepcnt(stream, 3);
+    }
+}

@@ -1,0 +1,69 @@
+//! The answer to a repeated address query, without parsing it again.
+//!
+//! Clients and their connection pools ask the same `SENTINEL get-master-addr-by-name` over and over. A
+//! connection remembers the bytes of the last such request with the bytes of its reply, and answers an
+//! identical request from there while the applied state is the same one and this node has a majority (the
+//! only other thing the answer depends on).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use sentinel_core::replicated::State;
+use sentinel_proto::resp::{Frame, Protocol};
+
+use crate::view::NodeView;
+
+/// Longer requests are not remembered.
+const MAX_REQUEST_BYTES: usize = 256;
+
+/// Identity of an applied state: where it is and how far. An address alone could be re-used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version(usize, u64);
+
+impl Version {
+    fn of(state: &Arc<State>) -> Self {
+        Self(Arc::as_ptr(state).addr(), state.last_applied)
+    }
+}
+
+/// One remembered request.
+#[derive(Debug)]
+pub(super) struct Memo {
+    request: Bytes,
+    reply: Bytes,
+    version: Version,
+}
+
+impl Memo {
+    /// Remembers `words` with their reply; `state` is the one the reply was made from.
+    pub(super) fn new(
+        words: &[Bytes],
+        reply: &Frame,
+        protocol: Protocol,
+        state: &Arc<State>,
+    ) -> Option<Self> {
+        let request = Frame::command(words).to_bytes(Protocol::Resp2);
+        (request.len() <= MAX_REQUEST_BYTES).then(|| Self {
+            request,
+            reply: reply.to_bytes(protocol),
+            version: Version::of(state),
+        })
+    }
+
+    /// True while the answer is still right.
+    pub(super) fn is_valid(&self, view: &NodeView) -> bool {
+        view.has_majority.load(Ordering::Relaxed) && self.version == Version::of(&view.state.load())
+    }
+
+    /// Answers identical requests at the start of `input`; returns how many.
+    pub(super) fn answer(&self, input: &mut BytesMut, output: &mut BytesMut, limit: usize) -> u64 {
+        let mut answered = 0u64;
+        while input.starts_with(&self.request) && output.len() < limit {
+            output.extend_from_slice(&self.reply);
+            input.advance(self.request.len());
+            answered = answered.saturating_add(1);
+        }
+        answered
+    }
+}

@@ -1,0 +1,38 @@
+//! The RESP server: what redis-cli and every client library talk to.
+//!
+//! ```text
+//! listen -> accept loop -> connection task --words--> dispatch (pure) --+-> Frame
+//!                             |      ^                                  +-> control operation (async)
+//!                             |      +-- Delivery <- pubsub hub         +-> connection's own business
+//!                             +-- SENTINEL PEER: the stream goes to the PeerAcceptor
+//! ```
+//!
+//! - Requests of one connection are answered in order; a batch of pipelined requests is answered with one write.
+//! - Reads never wait: they are answered from [`NodeView`](crate::view::NodeView) in the connection's task.
+//! - Memory: an idle connection holds no buffer; a connection that does not read its replies is not read from;
+//!   a subscriber that does not read is closed (bounded queue in the hub).
+//! - Nothing that a client sends can end the process: protocol errors end the connection.
+//!
+//! References: networking.c `processInputBuffer`, `clientAcceptHandler`; sentinel.c `sentinelCommand`.
+
+mod auth;
+mod clients;
+mod connection;
+mod context;
+mod control;
+mod dispatch;
+mod info;
+pub(crate) mod instances;
+mod listen;
+mod memo;
+mod pool;
+mod sentinel;
+mod session;
+mod set;
+mod stale;
+#[cfg(test)]
+mod tests;
+
+pub use clients::{ClientInfo, Clients};
+pub use context::{Context, Counters, NoPeers, Settings};
+pub use listen::{Bound, bind, raise_open_files, serve};

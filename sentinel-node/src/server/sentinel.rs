@@ -1,0 +1,278 @@
+//! SENTINEL subcommands: reads from the snapshots, writes as [`Operation`]s.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use sentinel_core::replicated::Group;
+use sentinel_proto::command::{MonitorArgs, SentinelRequest, SimulatedFailure};
+use sentinel_proto::reply::sentinel::CachedInfo;
+use sentinel_proto::reply::{ErrorReply, help, sentinel as replies};
+use sentinel_proto::resp::Frame;
+use sentinel_proto::{HostPort, MasterName, glob};
+
+use crate::config::LogLevel;
+use crate::control::SimulatedCrash;
+
+use super::context::Context;
+use super::control::Operation;
+use super::dispatch::Action;
+use super::instances::Reader;
+use super::set;
+
+/// Answers a SENTINEL request.
+pub(super) fn perform(context: &Context, request: SentinelRequest) -> Action {
+    match try_perform(context, request) {
+        Ok(action) => action,
+        Err(error) => error.into(),
+    }
+}
+
+fn reader(context: &Context) -> Reader<'_> {
+    Reader::new(&context.view, context.clock.mono(), context.settings.stale_reads)
+}
+
+fn known<'r>(reader: &'r Reader<'_>, name: &str) -> Result<&'r Arc<Group>, ErrorReply> {
+    reader.group(name).ok_or_else(ErrorReply::no_such_master)
+}
+
+fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, ErrorReply> {
+    let frame = match request {
+        SentinelRequest::GetMasterAddr(name) => {
+            let state = context.view.state.load_full();
+            let reader = reader(context);
+            let frame = replies::master_address(reader.master_address(&name));
+            return Ok(Action::Address(frame, state));
+        }
+        SentinelRequest::Masters => {
+            let reader = reader(context);
+            let groups = reader.state.groups.values();
+            Frame::Array(groups.map(|group| Frame::from(&reader.master(group))).collect())
+        }
+        SentinelRequest::Master(name) => {
+            let reader = reader(context);
+            Frame::from(&reader.master(known(&reader, &name)?))
+        }
+        SentinelRequest::Replicas(name) => {
+            let reader = reader(context);
+            let replicas = reader.replicas(known(&reader, &name)?);
+            Frame::Array(replicas.iter().map(Frame::from).collect())
+        }
+        SentinelRequest::Sentinels(name) => {
+            let reader = reader(context);
+            let sentinels = reader.sentinels(known(&reader, &name)?);
+            Frame::Array(sentinels.iter().map(Frame::from).collect())
+        }
+        SentinelRequest::MyId => replies::myid(&context.view.myid),
+        SentinelRequest::IsMasterDown { address, .. } => is_master_down(&reader(context), &address),
+        SentinelRequest::CkQuorum(name) => {
+            let reader = reader(context);
+            let odown_quorum = known(&reader, &name)?.options.odown_quorum;
+            replies::ckquorum(reader.usable_sentinels(), odown_quorum, reader.has_majority())
+        }
+        SentinelRequest::InfoCache(names) => info_cache(&reader(context), &names),
+        SentinelRequest::PendingScripts => Frame::Array(Vec::new()),
+        // The file is input only: there is nothing to save.
+        SentinelRequest::FlushConfig => Frame::OK,
+        SentinelRequest::ConfigGet(patterns) => config_get(context, &patterns),
+        SentinelRequest::ConfigSet(pairs) => config_set(&pairs)?,
+        SentinelRequest::Debug(pairs) => debug(&pairs)?,
+        SentinelRequest::SimulateFailure(failures) => {
+            simulate(context, &failures);
+            Frame::OK
+        }
+        SentinelRequest::SimulateFailureHelp => help::lines(help::SIMULATE_FAILURE),
+        SentinelRequest::Help => help::lines(help::SENTINEL),
+        SentinelRequest::RaftStatus => replies::text_map(context.control.raft_status()),
+        write => return self::write(context, write),
+    };
+    Ok(Action::Reply(frame))
+}
+
+/// The requests that change something, or hand the connection over.
+fn write(context: &Context, request: SentinelRequest) -> Result<Action, ErrorReply> {
+    let operation = match request {
+        SentinelRequest::Monitor(args) => monitor(context, &args)?,
+        SentinelRequest::Remove(name) => Operation::Remove(existing(context, &name)?),
+        SentinelRequest::Failover { master, .. } => Operation::Failover(existing(context, &master)?),
+        SentinelRequest::Set { master, pairs } => {
+            let name = existing(context, &master)?;
+            let executable: &dyn Fn(&str) -> bool = &is_executable;
+            let scripts = (!context.settings.deny_scripts_reconfig).then_some(executable);
+            Operation::Set(name, set::changes(&pairs?, scripts)?)
+        }
+        SentinelRequest::Reset(pattern) => {
+            let state = context.view.state.load();
+            let matching = |name: &&MasterName| glob::matches(&pattern, name.as_str().as_bytes());
+            let names: Vec<MasterName> = state.groups.keys().filter(matching).cloned().collect();
+            if names.is_empty() {
+                return Ok(Action::Reply(Frame::Integer(0)));
+            }
+            Operation::Reset(names)
+        }
+        SentinelRequest::Peer {
+            version,
+            cluster_id,
+            rest,
+        } => {
+            return Ok(Action::Upgrade {
+                version,
+                cluster_id: cluster_id.map_or_else(|| "-".to_owned(), |id| format!("{id:016x}")),
+                auth: rest,
+            });
+        }
+        // All other requests were answered before.
+        _ => return Err(ErrorReply::syntax()),
+    };
+    Ok(Action::Control(operation))
+}
+
+fn existing(context: &Context, name: &str) -> Result<MasterName, ErrorReply> {
+    let state = context.view.state.load();
+    MasterName::new(name)
+        .ok()
+        .filter(|name| state.groups.contains_key(name))
+        .ok_or_else(ErrorReply::no_such_master)
+}
+
+fn monitor(context: &Context, args: &MonitorArgs) -> Result<Operation, ErrorReply> {
+    let address = if context.settings.resolve_hostnames && !args.host.is_empty() {
+        let port = u16::try_from(args.port).map_err(|_| ErrorReply::port_out_of_range())?;
+        HostPort::new(args.host.as_str(), port)
+    } else {
+        args.literal_address()?
+    };
+    let name = MasterName::new(args.name.as_str()).map_err(ErrorReply::err)?;
+    Ok(Operation::Monitor(name, address, args.odown_quorum))
+}
+
+/// The truth about the down part; the vote fields echo the open plan, and no epoch is ever raised.
+fn is_master_down(reader: &Reader<'_>, address: &HostPort) -> Frame {
+    let found = reader
+        .state
+        .groups
+        .values()
+        .find(|group| group.address == *address);
+    let Some(group) = found else {
+        return replies::is_master_down(false, None);
+    };
+    let tilt = reader.view.tilt_since.load(Ordering::Relaxed) != 0;
+    let sdown = reader
+        .instance(group, address)
+        .is_some_and(|view| view.sdown_since.is_some());
+    let executor = group.plan.as_ref().and_then(|plan| {
+        let member = reader.state.members.get(&plan.executor)?;
+        Some((&member.myid, plan.failover_epoch))
+    });
+    replies::is_master_down(sdown && !tilt, executor)
+}
+
+fn info_cache(reader: &Reader<'_>, names: &[String]) -> Frame {
+    let cached = |group: &Group, address: &HostPort| {
+        let view = reader.instance(group, address);
+        CachedInfo {
+            age_ms: view
+                .as_ref()
+                .and_then(|view| view.info_at)
+                .map_or(0, |at| reader.now.ms_since(at)),
+            text: view
+                .and_then(|view| view.info_text.clone())
+                .map(|text| Bytes::copy_from_slice(text.as_bytes())),
+        }
+    };
+    let groups = names.iter().filter_map(|name| reader.group(name));
+    replies::info_cache(groups.map(|group| {
+        let addresses = std::iter::once(&group.address).chain(group.replicas.keys());
+        let instances = addresses.map(|address| cached(group, address)).collect();
+        (group.name.to_string(), instances)
+    }))
+}
+
+fn config_get(context: &Context, patterns: &[Bytes]) -> Frame {
+    let shown = context.settings.sentinel_parameters();
+    let wanted = |name: &str| {
+        patterns
+            .iter()
+            .any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
+    };
+    replies::text_map(shown.into_iter().filter(|(name, _)| wanted(name)))
+}
+
+fn config_set(pairs: &[(String, String)]) -> Result<Frame, ErrorReply> {
+    let mut level = None;
+    for (parameter, value) in pairs {
+        if parameter != "loglevel" {
+            return Err(ErrorReply::err(format!(
+                "SENTINEL CONFIG SET {parameter} is not supported in this version: change the file and restart"
+            )));
+        }
+        let parsed = LogLevel::from_name(value);
+        level = Some(parsed.ok_or_else(|| ErrorReply::config_invalid(parameter, value))?);
+    }
+    if let Some(level) = level {
+        crate::log::set_level(level);
+    }
+    Ok(Frame::OK)
+}
+
+/// Sentinel's periods, as far as they mean something here: shown, not changeable yet.
+fn debug(pairs: &[(String, String)]) -> Result<Frame, ErrorReply> {
+    const SHOWN: [(&str, &str); 13] = [
+        ("INFO-PERIOD", "10000"),
+        ("PING-PERIOD", "1000"),
+        ("ASK-PERIOD", "1000"),
+        ("PUBLISH-PERIOD", "2000"),
+        ("DEFAULT-DOWN-AFTER", "30000"),
+        ("DEFAULT-FAILOVER-TIMEOUT", "180000"),
+        ("TILT-TRIGGER", "2000"),
+        ("TILT-PERIOD", "30000"),
+        ("SLAVE-RECONF-TIMEOUT", "10000"),
+        ("MIN-LINK-RECONNECT-PERIOD", "15000"),
+        ("ELECTION-TIMEOUT", "10000"),
+        ("SCRIPT-MAX-RUNTIME", "60000"),
+        ("SCRIPT-RETRY-DELAY", "30000"),
+    ];
+    let Some((parameter, _)) = pairs.first() else {
+        return Ok(replies::text_map(SHOWN));
+    };
+    if SHOWN.iter().all(|(name, _)| name != parameter) {
+        return Err(ErrorReply::debug_unknown(parameter));
+    }
+    Err(ErrorReply::err(format!(
+        "SENTINEL DEBUG {parameter} cannot be changed in this version"
+    )))
+}
+
+fn simulate(context: &Context, failures: &[SimulatedFailure]) {
+    let crashes = failures.iter().map(|failure| match failure {
+        SimulatedFailure::AfterElection => SimulatedCrash::AfterElection,
+        SimulatedFailure::AfterPromotion => SimulatedCrash::AfterPromotion,
+        SimulatedFailure::AfterOpen => SimulatedCrash::AfterOpen,
+        SimulatedFailure::AfterChoose => SimulatedCrash::AfterChoose,
+        SimulatedFailure::AfterSwitch => SimulatedCrash::AfterSwitch,
+    });
+    let mut bits = 0;
+    for failure in failures {
+        match failure {
+            SimulatedFailure::AfterElection => {
+                bits |= 1;
+                tracing::warn!(
+                    "Failure simulation: this Sentinel will crash after being successfully elected as failover leader"
+                );
+            }
+            SimulatedFailure::AfterPromotion => {
+                bits |= 2;
+                tracing::warn!(
+                    "Failure simulation: this Sentinel will crash after promoting the selected replica to master"
+                );
+            }
+            other => tracing::warn!("Failure simulation: this Sentinel will crash ({other:?})"),
+        }
+    }
+    context.simulated.store(bits, Ordering::Relaxed);
+    context.control.simulate(crashes.collect());
+}
+
+fn is_executable(path: &str) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
