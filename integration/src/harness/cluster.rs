@@ -280,16 +280,25 @@ impl Cluster {
     /// Waits until all running sentinels name one and the same master that is not `old`; its port.
     pub fn wait_new_master(&mut self, old: u16, deadline: Duration) -> Result<u16> {
         let running = self.running();
-        wait_for("all running sentinels name the same new master", deadline, || {
-            let mut ports = Vec::new();
-            for index in &running {
-                ports.push(self.node(*index)?.master_port()?);
-            }
-            let first = *ports.first().context("no running sentinel")?;
-            ensure!(first != old, "node {:?} still names {old}", running.first());
-            ensure!(ports.iter().all(|port| *port == first), "they name {ports:?}");
-            Ok(first)
-        })
+        self.wait_new_master_at(&running, old, deadline)
+    }
+
+    /// [`Cluster::wait_new_master`] for some nodes only.
+    pub fn wait_new_master_at(&self, nodes: &[usize], old: u16, deadline: Duration) -> Result<u16> {
+        wait_for(
+            &format!("nodes {nodes:?} name the same new master"),
+            deadline,
+            || {
+                let mut ports = Vec::new();
+                for index in nodes {
+                    ports.push(self.node(*index)?.master_port()?);
+                }
+                let first = *ports.first().context("no running sentinel")?;
+                ensure!(first != old, "node {:?} still names {old}", nodes.first());
+                ensure!(ports.iter().all(|port| *port == first), "they name {ports:?}");
+                Ok(first)
+            },
+        )
     }
 
     /// What the cluster was started with.
