@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod events;
 pub mod log;
 pub mod peers;
 pub mod pubsub;

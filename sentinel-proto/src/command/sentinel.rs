@@ -79,7 +79,7 @@ pub enum SentinelRequest {
     Peer {
         /// [`crate::peer::PEER_VERSION`] of the speaker.
         version: u32,
-        /// Its group; `None` (`-`) before founding.
+        /// Its group, in hexadecimal; `None` (`-`) before founding.
         cluster_id: Option<u64>,
         /// What else it gave (authentication).
         rest: Vec<Bytes>,
@@ -141,6 +141,7 @@ pub const SET_OPTIONS: &[&str] = &[
     "master-reboot-down-after-period",
     "primary-reboot-down-after-period",
     "crash-down-after-milliseconds",
+    "replica-witness",
 ];
 
 /// Parameters of CONFIG SET and GET, in the order of GET's reply.
@@ -363,7 +364,7 @@ pub(super) fn peer(words: &[Bytes]) -> Parsed {
     let version = text_at(words, 2).parse();
     let cluster_id = match text_at(words, 3).as_str() {
         "-" => Ok(None),
-        text => text.parse().map(Some),
+        text => u64::from_str_radix(text, 16).map(Some),
     };
     match (version, cluster_id) {
         (Ok(version), Ok(cluster_id)) => request(SentinelRequest::Peer {
