@@ -13,7 +13,6 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::clock::SharedClock;
-use crate::view::NodeView;
 
 use super::directory::Census;
 use super::founding::{self, Own, Step};
@@ -99,7 +98,6 @@ impl Context {
 #[derive(Debug)]
 pub struct Founder {
     context: Context,
-    view: Arc<NodeView>,
     clock: SharedClock,
     started: MonoTime,
     /// Since when everybody is met.
@@ -116,7 +114,6 @@ impl Founder {
         settings: FounderSettings,
         peers: Peers,
         raft: RaftHandle,
-        view: Arc<NodeView>,
         clock: SharedClock,
     ) -> AbortHandle {
         peers.serve_raft(Arc::new(raft.clone()));
@@ -129,7 +126,6 @@ impl Founder {
         };
         let founder = Self {
             context: context.clone(),
-            view,
             started: clock.mono(),
             clock,
             complete_since: None,
@@ -259,17 +255,13 @@ impl Founder {
 
     /// Proposes our own entry when it is missing or not where we are.
     async fn keep_own_member(&self, own: &Own) {
-        let census = self.context.census();
-        let state = self.view.state.load_full();
-        let status = self.context.raft.status();
+        let raft = &self.context.raft;
+        let status = raft.status();
         // While the log is still being read at start, the applied state is older than what was committed.
         if status.applied < status.committed || status.raft_leader.is_none() || !status.has_majority {
             return;
         }
-        // The view is swapped a moment after the entry is applied.
-        if state.last_applied < status.applied.min(status.committed) && !state.members.is_empty() {
-            return;
-        }
+        let (census, state) = (self.context.census(), raft.state());
         let Some(address) = founding::own_member_change(own, &census, &state) else {
             return;
         };
@@ -279,7 +271,6 @@ impl Founder {
             myid: own.myid.clone(),
             address,
         };
-        let deadline = PROPOSE_WITHIN;
-        let _ = self.context.raft.propose(command, deadline).await;
+        let _ = raft.propose(command, PROPOSE_WITHIN).await;
     }
 }

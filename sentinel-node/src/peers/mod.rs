@@ -40,4 +40,6 @@ pub use settings::{PeerSecret, PeerSettings, PeerTiming};
 pub use transport::PeerTransport;
 
 #[cfg(test)]
+mod group_tests;
+#[cfg(test)]
 mod tests;

@@ -134,7 +134,7 @@ fn id(n: u8) -> SentinelId {
     SentinelId::from_bytes([n; 20])
 }
 
-async fn listeners(count: usize) -> (Vec<TcpListener>, Vec<HostPort>) {
+pub(super) async fn listeners(count: usize) -> (Vec<TcpListener>, Vec<HostPort>) {
     let mut all = Vec::new();
     for _ in 0..count {
         all.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
@@ -144,7 +144,7 @@ async fn listeners(count: usize) -> (Vec<TcpListener>, Vec<HostPort>) {
 }
 
 /// Binds an address again whose last listener is about to be dropped.
-async fn rebind(address: &HostPort) -> TcpListener {
+pub(super) async fn rebind(address: &HostPort) -> TcpListener {
     let bind = async {
         loop {
             match TcpListener::bind(address.socket_addr().unwrap()).await {
