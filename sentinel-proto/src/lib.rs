@@ -4,8 +4,15 @@
 //! must agree on is spelled here and nowhere else; `slave` spellings, where the wire needs them,
 //! stay inside this crate.
 #![forbid(unsafe_code)]
-#![deny(missing_docs)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![deny(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 pub mod command;
 pub mod conf;
