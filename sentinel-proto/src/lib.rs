@@ -4,14 +4,15 @@
 //! must agree on is spelled here and nowhere else; `slave` spellings, where the wire needs them,
 //! stay inside this crate.
 #![forbid(unsafe_code)]
-#![deny(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::arithmetic_side_effects)]
+#![deny(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects
+)]
 #![cfg_attr(
     test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::arithmetic_side_effects
-    )
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::arithmetic_side_effects)
 )]
 
 pub mod command;

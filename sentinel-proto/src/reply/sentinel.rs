@@ -41,18 +41,18 @@ pub fn is_master_down(down: bool, executor: Option<(&SentinelId, u64)>) -> Frame
 /// says whether it is reached.
 #[must_use]
 pub fn ckquorum(usable: usize, odown_quorum: u32, majority_reached: bool) -> Frame {
-    let quorum_reached = usize::try_from(odown_quorum).is_ok_and(|quorum| usable >= quorum);
-    if quorum_reached && majority_reached {
+    let odown_quorum_reached = usize::try_from(odown_quorum).is_ok_and(|quorum| usable >= quorum);
+    if odown_quorum_reached && majority_reached {
         return Frame::simple(format!(
             "OK {usable} usable Sentinels. Quorum and failover authorization can be reached"
         ));
     }
     let mut text = format!("{usable} usable Sentinels. ");
-    if !quorum_reached {
+    if !odown_quorum_reached {
         text.push_str("Not enough available Sentinels to reach the specified quorum for this master");
     }
     if !majority_reached {
-        if !quorum_reached {
+        if !odown_quorum_reached {
             text.push_str(". ");
         }
         text.push_str("Not enough available Sentinels to reach the majority and authorize a failover");
