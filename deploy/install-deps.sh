@@ -34,7 +34,7 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
 }
 
-# install <names for apt> -- <names for dnf> -- <names for apk> -- <names for brew>; one word lists, '' = none
+# install APT DNF APK BREW: each a list of package names in one word
 install() {
     local apt=$1 dnf=$2 apk=$3 brew=$4
     # Word splitting is wanted: each is a list of package names.
