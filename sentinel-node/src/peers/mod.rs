@@ -16,8 +16,8 @@
 //! * Every queue is bounded, a frame's length is checked before anything is reserved for it, and what a peer sends can
 //!   close its own connection and nothing else.
 //!
-//! Who is accepted: DESIGN.md section 9. Decisions are pure and tested on their own: [`directory`] (who may connect,
-//! whom to dial), [`liveness`] (s_down of sentinels), [`founding`] (who founds the group, and when).
+//! Who is accepted: DESIGN.md section 9. Decisions are pure and tested on their own: `directory` (who may connect,
+//! whom to dial), `liveness` (s_down of sentinels), `founding` (who founds the group, and when).
 
 mod accept;
 mod dial;
