@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod events;
 pub mod log;
+pub mod net;
 pub mod peers;
 pub mod pubsub;
 pub mod server;

@@ -1,5 +1,7 @@
 //! The state machine of one monitor.
 
+use std::sync::Arc;
+
 use sentinel_proto::EvidenceClass;
 use sentinel_proto::event::{Event, EventName, InstanceRef};
 use sentinel_proto::info::{InstanceReport, ReportedRole};
@@ -54,6 +56,8 @@ pub struct MonitorCore {
     listed: Vec<HostPort>,
     last_reply: MonoTime,
     info_at: Option<MonoTime>,
+    info_text: Option<Arc<str>>,
+    announced: bool,
     /// Wake-up asked for last, to notice stalls.
     expected_wake: Option<MonoTime>,
 }
@@ -79,6 +83,8 @@ impl MonitorCore {
             listed: Vec::new(),
             last_reply: now,
             info_at: None,
+            info_text: None,
+            announced: true,
             expected_wake: None,
         }
     }
@@ -113,6 +119,24 @@ impl MonitorCore {
         self.info_at
     }
 
+    /// Generation of the present link.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Text of that INFO.
+    #[must_use]
+    pub fn info_text(&self) -> Option<&Arc<str>> {
+        self.info_text.as_ref()
+    }
+
+    /// `replica_announced` of that INFO.
+    #[must_use]
+    pub fn announced(&self) -> bool {
+        self.announced
+    }
+
     /// Takes one input at `now`.
     pub fn step(&mut self, now: MonoTime, input: MonitorInput, effects: &mut Vec<MonitorEffect>) {
         let before = self.facts.clone();
@@ -131,6 +155,12 @@ impl MonitorCore {
                 self.probed(&ping, role, now, effects);
             }
             MonitorInput::Info(report) => self.informed(&report, now, effects),
+            MonitorInput::FullInfo(report, text) => {
+                self.info_at = Some(now);
+                self.info_text = Some(text);
+                self.announced = report.replica_announced.unwrap_or(true);
+                self.informed(&report, now, effects);
+            }
             MonitorInput::RoleSeen(role) => self.role_seen(role, now, effects),
             MonitorInput::LinkUp { .. }
             | MonitorInput::LinkFailed { .. }
@@ -328,7 +358,6 @@ impl MonitorCore {
     }
 
     fn informed(&mut self, info: &InstanceReport, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
-        self.info_at = Some(now);
         if let Some(run_id) = info.run_id.as_ref().filter(|id| **id != self.facts.run_id) {
             if !self.facts.run_id.is_empty() {
                 effects.push(MonitorEffect::Event(Event::about(

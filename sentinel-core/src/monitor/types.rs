@@ -1,5 +1,7 @@
 //! Inputs and effects of a monitor.
 
+use std::sync::Arc;
+
 use sentinel_proto::EvidenceClass;
 use sentinel_proto::event::Event;
 use sentinel_proto::info::{InstanceReport, ReportedRole};
@@ -116,8 +118,10 @@ pub enum MonitorInput {
         /// ROLE.
         role: RoleAnswer,
     },
-    /// INFO arrived (on the command link, or with an operation).
+    /// `INFO replication` arrived (on the command link, or with an operation).
     Info(Box<InstanceReport>),
+    /// INFO with all sections arrived, with its text for `SENTINEL INFO-CACHE`.
+    FullInfo(Box<InstanceReport>, Arc<str>),
     /// ROLE arrived with an operation.
     RoleSeen(RoleReport),
     /// The deadline asked for with [`super::MonitorCore::poll_timeout`] passed.

@@ -1,0 +1,11 @@
+//! Connections to Redis servers: connect, authenticate, probe, command. No decisions.
+//!
+//! Each instance has two connections with a task each on the main runtime, so that a probe never queues behind
+//! INFO or a failover command. The tasks live until their [`link::LinkHandle`] is dropped.
+
+mod command;
+mod connect;
+pub mod link;
+mod operate;
+mod probe;
+mod reply;

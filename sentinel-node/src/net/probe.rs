@@ -1,0 +1,129 @@
+//! The probe task: one connection that carries nothing but PING and ROLE.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use redis::RedisError;
+use redis::aio::MultiplexedConnection;
+use sentinel_core::monitor::{LinkFailure, MonitorInput, PingAnswer, RoleAnswer};
+use tokio::sync::mpsc;
+
+use super::connect::{Connection, classify, connect};
+use super::link::{Deliver, LinkSettings, ProbeRequest};
+use super::reply;
+
+enum Happened {
+    Connected(u64, Result<Connection, LinkFailure>),
+    Probed(u64, Result<(PingAnswer, RoleAnswer), LinkFailure>),
+}
+
+/// Runs until the handle is dropped.
+pub(super) async fn run(
+    settings: Arc<ArcSwap<LinkSettings>>,
+    mut requests: mpsc::Receiver<ProbeRequest>,
+    deliver: Deliver,
+) {
+    let mut present: Option<(u64, Connection)> = None;
+    let mut wanted = 0;
+    let mut pending: FuturesUnordered<BoxFuture<'static, Happened>> = FuturesUnordered::new();
+    loop {
+        let closed = async {
+            match &mut present {
+                Some((_, connection)) => {
+                    let _ = (&mut connection.driver).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            request = requests.recv() => match request {
+                None => return,
+                Some(ProbeRequest::Connect { generation, timeout_ms }) => {
+                    present = None;
+                    wanted = generation;
+                    let settings = settings.load_full();
+                    let limit = Duration::from_millis(timeout_ms);
+                    pending.push(Box::pin(async move {
+                        let result = connect(&settings, "probe", limit).await;
+                        Happened::Connected(generation, result.map_err(|(failure, _)| failure))
+                    }));
+                }
+                Some(ProbeRequest::Disconnect) => present = None,
+                Some(ProbeRequest::Probe { generation, with_role }) => {
+                    match present.as_ref().filter(|(g, _)| *g == generation) {
+                        Some((_, connection)) => {
+                            let (commands, settings) = (connection.commands.clone(), settings.load_full());
+                            pending.push(Box::pin(async move {
+                                Happened::Probed(generation, probe(commands, &settings, with_role).await)
+                            }));
+                        }
+                        None => {
+                            let failure = LinkFailure::Closed;
+                            deliver(MonitorInput::LinkFailed { generation, failure }).await;
+                        }
+                    }
+                }
+            },
+            Some(happened) = pending.next() => match happened {
+                Happened::Connected(generation, result) if generation == wanted => {
+                    let input = match result {
+                        Ok(connection) => {
+                            present = Some((generation, connection));
+                            MonitorInput::LinkUp { generation }
+                        }
+                        Err(failure) => MonitorInput::LinkFailed { generation, failure },
+                    };
+                    deliver(input).await;
+                }
+                Happened::Probed(generation, result) if generation == wanted => {
+                    let input = match result {
+                        Ok((ping, role)) => MonitorInput::Probed { generation, ping, role },
+                        Err(failure) => {
+                            present = None;
+                            MonitorInput::LinkFailed { generation, failure }
+                        }
+                    };
+                    deliver(input).await;
+                }
+                // Of a connection that was given up.
+                Happened::Connected(..) | Happened::Probed(..) => {}
+            },
+            () = closed => {
+                let generation = present.take().map_or(0, |(generation, _)| generation);
+                deliver(MonitorInput::LinkFailed { generation, failure: LinkFailure::Closed }).await;
+            }
+        }
+    }
+}
+
+async fn probe(
+    mut commands: MultiplexedConnection,
+    settings: &LinkSettings,
+    with_role: bool,
+) -> Result<(PingAnswer, RoleAnswer), LinkFailure> {
+    let mut pipe = redis::pipe();
+    pipe.cmd(settings.name("PING"));
+    if with_role {
+        pipe.cmd(settings.name("ROLE"));
+    }
+    let replies = super::operate::send(&mut commands, &pipe)
+        .await
+        .map_err(|e| failure(&e))?;
+    let ping = match replies.first() {
+        None => return Err(LinkFailure::Protocol),
+        Some(value) => match reply::error_text(value) {
+            Some(error) => Err(error),
+            None => Ok(reply::text(value).unwrap_or_default()),
+        },
+    };
+    let role = replies.get(1).map_or(RoleAnswer::NotAsked, reply::role);
+    Ok((ping, role))
+}
+
+fn failure(error: &RedisError) -> LinkFailure {
+    classify(error)
+}
