@@ -8,6 +8,7 @@
 //! Client reads never go through an actor: they read [`view::NodeView`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod actors;
 pub mod clock;
 pub mod config;
 pub mod control;
