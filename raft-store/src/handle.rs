@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver as _;
 use sentinel_core::replicated::{Change, Command, Rejection, State};
 use sentinel_proto::types::NodeId;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -25,6 +26,8 @@ use crate::status::RaftStatus;
 use crate::transport::Transport;
 use crate::types::{Raft, index_of};
 
+/// Time for the engine to report for the first time.
+const START_DEADLINE: Duration = Duration::from_secs(10);
 /// Time for the other side to take over in a transfer.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -116,10 +119,20 @@ impl RaftHandle {
         transport: Arc<dyn Transport>,
         applied: mpsc::Sender<Applied>,
     ) -> Result<(Self, Arc<State>), OpenError> {
-        let me = dir.node();
         let (dir, stores) = tokio::task::spawn_blocking(move || Stores::open(&dir).map(|s| (dir, s)))
             .await
             .map_err(|e| OpenError::Raft(e.to_string()))??;
+        Self::start(dir, stores, settings, transport, applied).await
+    }
+
+    async fn start(
+        dir: DataDir,
+        stores: Stores,
+        settings: RaftSettings,
+        transport: Arc<dyn Transport>,
+        applied: mpsc::Sender<Applied>,
+    ) -> Result<(Self, Arc<State>), OpenError> {
+        let me = dir.node();
         let may_vote = !stores.found.has_voted;
         let config = settings.config(may_vote)?;
         let cluster_id = Arc::new(AtomicU64::new(dir.cluster_id().unwrap_or(0)));
@@ -146,8 +159,16 @@ impl RaftHandle {
         let state = Arc::clone(&view.borrow().state);
         let (heard_leader, heard) = watch::channel(None);
         let observer = Observer::new(me.0, raft.metrics(), Arc::clone(&peers), heard, settings.clone());
-        let (status_sender, status) = watch::channel(observer.status());
         raft.run();
+        // The engine reports what it recovered first of all; before that its metrics are those of an empty node.
+        let mut metrics = raft.metrics();
+        if tokio::time::timeout(START_DEADLINE, metrics.changed())
+            .await
+            .is_err()
+        {
+            return Err(OpenError::Raft("the engine did not start in time".to_owned()));
+        }
+        let (status_sender, status) = watch::channel(observer.status());
         tokio::spawn(observer.clone().run(status_sender));
         let no_votes_until = (!may_vote).then(|| now() + settings.lease());
         if let Some(until) = no_votes_until {
@@ -372,3 +393,6 @@ async fn campaign_after(raft: Raft, until: Instant, spread_ms: u64) {
     tokio::time::sleep_until(until + jitter).await;
     raft.runtime_config().elect(true);
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,15 @@ impl LogStore {
             Err(e) => return Err(OpenError::from_io(path, e)),
         }
         let db = builder().open(path).map_err(|e| redb_error(path, e.into()))?;
+        Self::start(path, committed_path, owner, db)
+    }
+
+    fn start(
+        path: &Path,
+        committed_path: &Path,
+        owner: u64,
+        db: Database,
+    ) -> Result<(Self, Found), OpenError> {
         let mut mirror = load(path, &db, owner)?;
         let (committed_file, committed) = CommittedFile::open(committed_path)?;
         mirror.committed = committed;
@@ -365,4 +374,4 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

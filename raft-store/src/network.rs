@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
@@ -47,6 +47,8 @@ pub(crate) struct Peers {
     append_deadline: Duration,
     /// When a peer was last heard, in either direction.
     contacts: watch::Sender<BTreeMap<u64, Instant>>,
+    /// Appends are withheld: see [`crate::observe`].
+    quiet: AtomicBool,
 }
 
 impl Peers {
@@ -63,6 +65,7 @@ impl Peers {
             cluster_id,
             append_deadline,
             contacts: watch::Sender::default(),
+            quiet: AtomicBool::new(false),
         }
     }
 
@@ -77,6 +80,11 @@ impl Peers {
     /// When `peer` was last heard.
     pub(crate) fn last_heard(&self, peer: u64) -> Option<Instant> {
         self.contacts.borrow().get(&peer).copied()
+    }
+
+    /// Withholds appends, or lets them pass again.
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        self.quiet.store(quiet, Ordering::Release);
     }
 
     /// Asks a peer.
@@ -161,6 +169,9 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        if self.peers.quiet.load(Ordering::Acquire) {
+            return Err(unreachable_peer("silent: no majority answers".to_owned()));
+        }
         // openraft asks for the heartbeat interval here, which is less than a slow disk needs for one sync;
         // heartbeats have that limit anyway, around this call.
         let deadline = self.peers.append_deadline;

@@ -1,4 +1,12 @@
-//! From openraft's metrics to [`RaftStatus`].
+//! From openraft's metrics to [`RaftStatus`]; and the silence of a raft_leader that nobody answers.
+//!
+//! A raft_leader that is heard but does not hear would keep its followers from electing another one for ever.
+//! openraft withholds its heartbeats then (`quorum_loss_probe_interval`), but it goes on repeating appends, which
+//! count as heartbeats at the follower. So the same rule is applied to all appends here:
+//!
+//! ```text
+//! last answer of a majority ── lease ──|── silent ──|── sending ──|── silent ── ...   (each two leases long)
+//! ```
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -155,14 +163,36 @@ impl Observer {
             .collect()
     }
 
+    /// Whether a raft_leader without a majority must be silent now. `since` is when it was elected: what counts
+    /// until a majority has answered it for the first time.
+    fn must_be_quiet(&self, since: Instant) -> bool {
+        let metrics = self.metrics.borrow_watched();
+        if metrics.membership_config.membership().voter_ids().eq([self.me]) {
+            return false;
+        }
+        let age = match metrics.last_quorum_acked {
+            Some(at) => at.elapsed(),
+            None => now().saturating_duration_since(since),
+        };
+        let slot = age.checked_sub(self.settings.lease());
+        slot.is_some_and(|past| past.as_millis() / self.settings.silence().as_millis().max(1) % 2 == 0)
+    }
+
     /// Publishes the status until the engine ends.
     pub(crate) async fn run(mut self, status: watch::Sender<RaftStatus>) {
+        let mut leading_since = None;
         loop {
             let ended = match tokio::time::timeout(LOOK_EVERY, self.metrics.changed()).await {
                 Ok(changed) => changed.is_err(),
                 Err(_) => false,
             };
             let next = self.status();
+            leading_since = match next.role {
+                RaftRole::Leader => leading_since.or_else(|| Some(now())),
+                _ => None,
+            };
+            self.peers
+                .set_quiet(leading_since.is_some_and(|since| self.must_be_quiet(since)));
             status.send_if_modified(|last| {
                 let news = RaftStatus {
                     quorum_ack_age_ms: last.quorum_ack_age_ms,

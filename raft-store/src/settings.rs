@@ -51,6 +51,15 @@ impl RaftSettings {
         self.lease() * 4 / 5
     }
 
+    fn silence_ms(&self) -> u64 {
+        self.election_timeout_ms.1.saturating_mul(2)
+    }
+
+    /// How long a raft_leader that lost its majority is silent, and then sends again, in turns.
+    pub(crate) fn silence(&self) -> Duration {
+        Duration::from_millis(self.silence_ms())
+    }
+
     /// `enable_elect`: whether this node may campaign from the start.
     pub(crate) fn config(&self, enable_elect: bool) -> Result<Arc<Config>, OpenError> {
         let config = Config {
@@ -70,7 +79,7 @@ impl RaftSettings {
             enable_leader_restore: Some(false),
             // A raft_leader that is heard by its followers but does not hear them falls silent, so that they
             // elect another one. The shortest silence that openraft accepts.
-            quorum_loss_probe_interval: Some(self.election_timeout_ms.1.saturating_mul(2)),
+            quorum_loss_probe_interval: Some(self.silence_ms()),
             enable_elect,
             backoff: "10ms 20ms 40ms 80ms ...100ms".to_owned(),
             ..Config::default()

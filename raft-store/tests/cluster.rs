@@ -1,9 +1,14 @@
 //! Three nodes in one process: elections, proposals, restarts, lost majorities, snapshots.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, reason = "real time is what is measured here")]
+
 mod common;
 
-use common::{Cluster, SECOND, refused, wait};
-use raft_store::{Proposal, RaftRole, RaftSettings};
+use std::time::Duration;
+
+use common::{Cluster, SECOND, monitor, refused, wait};
+use raft_store::{Authority, Proposal, RaftRole, RaftSettings};
 use sentinel_core::replicated::{Change, Rejection};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -25,14 +30,11 @@ async fn any_node_proposes_and_every_node_applies_in_the_same_order() {
             cluster.nodes.iter().all(|n| n.has("m2"))
         })
         .await;
+    let last = cluster.get(leader).handle.status().last_log;
     let mut seen = Vec::new();
     for node in &cluster.nodes {
         wait("all published", SECOND, || async {
-            node.applied
-                .read()
-                .await
-                .iter()
-                .any(|a| a.index == node.handle.status().applied)
+            node.applied.read().await.last().is_some_and(|a| a.index == last)
         })
         .await;
         let applied = node.applied.read().await;
@@ -66,5 +68,432 @@ async fn any_node_proposes_and_every_node_applies_in_the_same_order() {
     );
     assert_eq!(status.voters.len(), 3);
     assert!(status.has_majority && status.failed.is_none() && status.unreachable.is_empty());
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lost_raft_leader_is_replaced_and_its_lease_ends_first() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let old = cluster.leader().await;
+    assert!(matches!(
+        cluster.get(old).set("before").await,
+        Proposal::Yes { .. }
+    ));
+    cluster
+        .wait("a fresh lease", SECOND, || {
+            cluster.get(old).handle.has_fresh_lease()
+        })
+        .await;
+    cluster.net.isolate(old, &cluster.ids()).await;
+    let cut = tokio::time::Instant::now();
+    cluster
+        .wait("another raft_leader", 2 * SECOND, || {
+            let new = cluster
+                .followers(old)
+                .into_iter()
+                .find(|n| n.handle.status().role == RaftRole::Leader);
+            new.is_some_and(|n| n.handle.has_fresh_lease())
+        })
+        .await;
+    let took = cut.elapsed();
+    assert!(
+        !cluster.get(old).handle.has_fresh_lease(),
+        "two nodes with a lease"
+    );
+    assert!(took < Duration::from_millis(1200), "election took {took:?}");
+    let new = cluster.followers(old)[0];
+    assert!(matches!(new.set("after").await, Proposal::Yes { .. }));
+    cluster.net.heal().await;
+    cluster
+        .wait("the old one follows", SECOND, || cluster.get(old).has("after"))
+        .await;
+    let status = cluster.get(old).handle.status();
+    assert_eq!(status.role, RaftRole::Follower);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn without_a_majority_nothing_is_accepted_and_the_answer_names_what_is_missing() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    for node in cluster.ids() {
+        cluster.net.isolate(node, &cluster.ids()).await;
+    }
+    let gone = || cluster.nodes.iter().all(|n| !n.handle.status().has_majority);
+    cluster.wait("everybody notices", SECOND, gone).await;
+    for node in &cluster.nodes {
+        let asked = tokio::time::Instant::now();
+        let answer = node.handle.propose(monitor("lost"), 2 * SECOND).await;
+        assert!(asked.elapsed() < Duration::from_millis(2200));
+        let Proposal::NoMajority(missing) = answer else {
+            panic!("{answer:?}")
+        };
+        for other in cluster.ids().iter().filter(|id| **id != node.id) {
+            assert!(
+                missing.contains(&other.to_string()),
+                "{missing} does not name {other}"
+            );
+        }
+        assert!(!node.handle.has_fresh_lease());
+        let authority = node.handle.confirm_authority(Duration::from_millis(50)).await;
+        assert!(matches!(authority, Authority::Denied(_)), "{authority:?}");
+    }
+    let terms: Vec<u64> = cluster
+        .nodes
+        .iter()
+        .map(|n| n.handle.status().raft_term)
+        .collect();
+    assert!(
+        terms.iter().all(|t| *t == terms[0]),
+        "Pre-Vote keeps terms from climbing: {terms:?}"
+    );
+    cluster.net.heal().await;
+    assert!(matches!(
+        cluster.get(leader).set("found").await,
+        Proposal::Yes { .. }
+    ));
+    assert!(
+        cluster.nodes.iter().all(|n| !n.has("lost")),
+        "a refused proposal came back"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restart_of_all_nodes_forgets_nothing_and_repeats_no_change() {
+    let mut cluster = Cluster::founded(3, RaftSettings::default()).await;
+    cluster.leader().await;
+    for n in 0..10 {
+        assert!(matches!(
+            cluster.nodes[n % 3].set(&format!("m{n}")).await,
+            Proposal::Yes { .. }
+        ));
+    }
+    cluster
+        .wait("all applied", SECOND, || {
+            cluster.nodes.iter().all(|n| n.has("m9"))
+        })
+        .await;
+    let ids = cluster.ids();
+    let before = cluster.nodes[0].handle.status().applied;
+    cluster = cluster.restart().await;
+    assert_eq!(cluster.ids(), ids);
+    for node in &cluster.nodes {
+        assert!(node.handle.is_initialised());
+        assert!(
+            node.recovered.last_applied >= before,
+            "node {} recovered too little",
+            node.id
+        );
+        assert!(node.has("m9"));
+    }
+    cluster.leader().await;
+    assert!(matches!(cluster.nodes[1].set("new").await, Proposal::Yes { .. }));
+    for node in &cluster.nodes {
+        cluster.wait("the new one", SECOND, || node.has("new")).await;
+        wait("published", SECOND, || async {
+            !node.applied.read().await.is_empty()
+        })
+        .await;
+        let applied = node.applied.read().await;
+        let fresh: Vec<&Change> = applied
+            .iter()
+            .filter(|a| !a.replayed)
+            .flat_map(|a| &a.changes)
+            .collect();
+        assert_eq!(fresh.len(), 1, "only the new group is news: {fresh:?}");
+        assert!(applied.iter().all(|a| a.index > before));
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn without_the_committed_file_all_entries_at_boot_count_as_replayed() {
+    let mut cluster = Cluster::founded(3, RaftSettings::default()).await;
+    cluster.leader().await;
+    assert!(matches!(cluster.nodes[0].set("old").await, Proposal::Yes { .. }));
+    cluster
+        .wait("applied", SECOND, || cluster.nodes.iter().all(|n| n.has("old")))
+        .await;
+    let mut paths = Vec::new();
+    for node in std::mem::take(&mut cluster.nodes) {
+        let path = node.stop(&cluster.net).await;
+        std::fs::write(path.join("committed"), b"torn").unwrap();
+        paths.push(path);
+    }
+    for path in paths {
+        cluster.nodes.push(
+            common::open(&cluster.net, path, cluster.settings.clone())
+                .await
+                .unwrap(),
+        );
+    }
+    cluster.leader().await;
+    assert!(matches!(cluster.nodes[0].set("new").await, Proposal::Yes { .. }));
+    for node in &cluster.nodes {
+        cluster
+            .wait("both", SECOND, || node.has("old") && node.has("new"))
+            .await;
+        wait("published", SECOND, || async {
+            node.applied
+                .read()
+                .await
+                .iter()
+                .any(|a| a.state.groups.len() == 2)
+        })
+        .await;
+        let applied = node.applied.read().await;
+        let groups = |replayed: bool| {
+            let of = applied
+                .iter()
+                .filter(|a| a.replayed == replayed)
+                .flat_map(|a| &a.changes);
+            of.filter(|c| matches!(c, Change::Monitored(_))).count()
+        };
+        assert_eq!((groups(true), groups(false)), (1, 1));
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_follower_that_lags_behind_the_log_gets_a_snapshot() {
+    let settings = RaftSettings {
+        snapshot_every: 50,
+        keep_entries: 10,
+        ..RaftSettings::default()
+    };
+    let mut cluster = Cluster::founded(3, settings).await;
+    let leader = cluster.leader().await;
+    let away = cluster.followers(leader)[0].id;
+    assert!(matches!(
+        cluster.get(leader).set("first").await,
+        Proposal::Yes { .. }
+    ));
+    cluster
+        .wait("applied", SECOND, || cluster.get(away).has("first"))
+        .await;
+    cluster.net.isolate(away, &cluster.ids()).await;
+    for n in 0..200 {
+        assert!(matches!(
+            cluster.get(leader).set(&format!("m{n}")).await,
+            Proposal::Yes { .. }
+        ));
+    }
+    let snapshot = || cluster.get(leader).handle.status().snapshot;
+    cluster
+        .wait("a snapshot far ahead", 2 * SECOND, || snapshot() > 150)
+        .await;
+    cluster.net.heal().await;
+    cluster
+        .wait("caught up", 2 * SECOND, || cluster.get(away).has("m199"))
+        .await;
+    {
+        let node = cluster.get(away);
+        wait("published", SECOND, || async {
+            node.applied
+                .read()
+                .await
+                .last()
+                .is_some_and(|a| a.state.groups.len() == 201)
+        })
+        .await;
+        let applied = node.applied.read().await;
+        let installed = applied
+            .iter()
+            .find(|a| a.replayed)
+            .expect("a snapshot was installed");
+        assert!(installed.changes.is_empty() && installed.index > 150);
+        assert!(node.handle.status().snapshot > 150);
+    }
+    // The snapshot and the log after it are what a restart finds.
+    cluster = cluster.restart().await;
+    assert!(cluster.nodes.iter().all(|n| n.recovered.groups.len() == 201));
+    cluster.leader().await;
+    assert!(matches!(
+        cluster.nodes[0].set("after").await,
+        Proposal::Yes { .. }
+    ));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_peer_that_hangs_delays_nobody() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    let [hung, other] = [cluster.followers(leader)[0].id, cluster.followers(leader)[1].id];
+    cluster.net.silence(hung, leader).await;
+    cluster.net.silence(hung, other).await;
+    let began = tokio::time::Instant::now();
+    for n in 0..50 {
+        assert!(matches!(
+            cluster.get(other).set(&format!("m{n}")).await,
+            Proposal::Yes { .. }
+        ));
+    }
+    assert!(
+        began.elapsed() < 3 * SECOND,
+        "50 proposals took {:?}",
+        began.elapsed()
+    );
+    let statuses = || cluster.get(leader).handle.status();
+    cluster
+        .wait("noticed", SECOND, || statuses().unreachable.contains(&hung))
+        .await;
+    assert_eq!(statuses().role, RaftRole::Leader);
+    cluster.net.heal().await;
+    cluster
+        .wait("caught up", SECOND, || cluster.get(hung).has("m49"))
+        .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_follower_that_returns_is_contacted_quickly() {
+    let mut cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    let at = cluster.nodes.iter().position(|n| n.id != leader).unwrap();
+    let path = cluster.nodes.remove(at).stop(&cluster.net).await;
+    for n in 0..20 {
+        assert!(matches!(
+            cluster.get(leader).set(&format!("m{n}")).await,
+            Proposal::Yes { .. }
+        ));
+    }
+    let settings = cluster.settings.clone();
+    // Long enough for the backoff to reach its cap.
+    cluster
+        .wait("given up", 2 * SECOND, || {
+            !cluster.get(leader).handle.status().unreachable.is_empty()
+        })
+        .await;
+    let node = common::open(&cluster.net, path, settings).await.unwrap();
+    let back = tokio::time::Instant::now();
+    cluster.wait("caught up", SECOND, || node.has("m19")).await;
+    let took = back.elapsed();
+    assert!(took < Duration::from_millis(300), "caught up after {took:?}");
+    assert_eq!(
+        cluster.leader_now(),
+        Some(leader),
+        "a returning node disturbs nobody"
+    );
+    cluster.nodes.push(node);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn authority_is_granted_on_every_node_and_ends_with_the_contact() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    let Proposal::Yes { index } = cluster.get(leader).set("m").await else {
+        panic!("not accepted")
+    };
+    for node in &cluster.nodes {
+        let authority = node.handle.confirm_authority(SECOND).await;
+        let Authority::Granted { applied_index } = authority else {
+            panic!("{authority:?}")
+        };
+        assert!(applied_index >= index && node.has("m"));
+        assert_eq!(node.handle.has_fresh_lease(), node.id == leader);
+    }
+    let away = cluster.followers(leader)[0];
+    cluster.net.isolate(away.id, &cluster.ids()).await;
+    let authority = away.handle.confirm_authority(Duration::from_millis(100)).await;
+    assert!(matches!(authority, Authority::Denied(_)), "{authority:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leadership_moves_on_request_and_the_lease_ends_before() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    cluster
+        .wait("a lease", SECOND, || cluster.get(leader).handle.has_fresh_lease())
+        .await;
+    let to = cluster.followers(leader)[0].id;
+    let refused = cluster.get(to).handle.transfer_leadership(leader).await;
+    assert!(refused.is_err(), "only the raft_leader can hand over");
+    let began = tokio::time::Instant::now();
+    cluster.get(leader).handle.transfer_leadership(to).await.unwrap();
+    assert!(
+        began.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(!cluster.get(leader).handle.has_fresh_lease());
+    assert!(matches!(cluster.get(leader).set("m").await, Proposal::Yes { .. }));
+    assert_eq!(cluster.leader().await, to);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_raft_leader_that_is_heard_but_does_not_hear_is_replaced() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let deaf = cluster.leader().await;
+    for other in cluster.followers(deaf) {
+        cluster.net.cut(other.id, deaf).await;
+    }
+    let replaced = || {
+        let mut others = cluster.followers(deaf).into_iter().map(|n| n.handle.status());
+        others.any(|s| s.role == RaftRole::Leader && s.has_majority)
+    };
+    cluster.wait("another raft_leader", 5 * SECOND, replaced).await;
+    let other = cluster.followers(deaf)[0];
+    assert!(matches!(other.set("m").await, Proposal::Yes { .. }));
+    cluster.net.heal().await;
+    cluster
+        .wait("it follows", 2 * SECOND, || cluster.get(deaf).has("m"))
+        .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_single_node_founds_alone_and_comes_back() {
+    let mut cluster = Cluster::founded(1, RaftSettings::default()).await;
+    assert!(matches!(cluster.nodes[0].set("m").await, Proposal::Yes { .. }));
+    cluster = cluster.restart().await;
+    assert!(matches!(cluster.nodes[0].set("n").await, Proposal::Yes { .. }));
+    assert!(cluster.nodes[0].handle.has_fresh_lease());
+    assert!(cluster.nodes[0].handle.status().has_majority);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_of_another_group_is_not_served() {
+    let cluster = Cluster::founded(2, RaftSettings::default()).await;
+    cluster.leader().await;
+    let net = &cluster.net;
+    let stranger = common::open(net, cluster.root.path().join("raft-x"), RaftSettings::default())
+        .await
+        .unwrap();
+    assert_eq!(stranger.handle.cluster_id(), None);
+    let unfounded = stranger
+        .handle
+        .propose(monitor("m"), Duration::from_millis(50))
+        .await;
+    assert_eq!(
+        unfounded,
+        Proposal::NoMajority("no group is founded yet".to_owned())
+    );
+    stranger.handle.adopt_cluster(0xbad).await.unwrap();
+    let with = vec![stranger.id, cluster.nodes[0].id];
+    assert!(
+        stranger.handle.found(&with[1..], 0xbad).await.is_err(),
+        "not a member itself"
+    );
+    stranger.handle.found(&with, 0xbad).await.unwrap();
+    let answer = stranger.handle.propose(monitor("m"), SECOND).await;
+    assert!(matches!(answer, Proposal::NoMajority(_)), "{answer:?}");
+    assert!(
+        stranger.handle.adopt_cluster(common::CLUSTER).await.is_err(),
+        "it holds a log already"
+    );
+    assert!(
+        cluster
+            .nodes
+            .iter()
+            .all(|n| n.handle.cluster_id() == Some(common::CLUSTER))
+    );
+    assert!(matches!(cluster.nodes[0].set("ours").await, Proposal::Yes { .. }));
+    stranger.stop(net).await;
     cluster.stop().await;
 }
