@@ -94,6 +94,27 @@ pub fn events(change: &Change, before: &State, after: &State, me: NodeId) -> Vec
     }
 }
 
+/// The events of a snapshot: what changed for clients, without the steps in between. Nothing when nothing did.
+#[must_use]
+pub fn jumped(before: &State, after: &State, me: NodeId) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (name, group) in &before.groups {
+        if !after.groups.contains_key(name) {
+            events.push(Event::about(EventName::MonitorEnd, &master_of(group)));
+        }
+    }
+    for (name, group) in &after.groups {
+        match before.groups.get(name) {
+            None => events.extend(monitored(group, after, me)),
+            Some(known) if known.address != group.address => {
+                events.extend(moved(group, &known.address, &group.address))
+            }
+            Some(_) => {}
+        }
+    }
+    events
+}
+
 /// The events of a start with state already in the log: `+monitor` for each master, as Sentinel does.
 #[must_use]
 pub fn startup_events(state: &State) -> Vec<Event> {

@@ -4,8 +4,11 @@
 //! and only [`supervisor`] holds addresses; the others hold recipients of the messages they emit.
 
 pub mod failover;
+pub mod gateway;
 pub mod messages;
 pub mod monitor;
+pub mod peers;
+pub mod proposals;
 pub mod quorum;
 pub mod supervisor;
 mod timer;

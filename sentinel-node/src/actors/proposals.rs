@@ -1,0 +1,292 @@
+//! Proposals: what clients ([`Control`]) and actors ([`ProposePort`]) want to have in the log.
+//!
+//! * Every proposal runs on the main runtime and ends within [`PROPOSE_WITHIN`]: "no majority" is an answer, not a hang.
+//! * "Unknown" is passed on as such: whoever proposes again relies on `apply`, which refuses what is stale.
+//! * A forced failover takes its executor and replica from a port; its epoch is the next one, and when another
+//!   failover took that epoch in the meantime, it is tried with the next again.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use raft_store::{Proposal, RaftHandle, RaftStatus};
+use sentinel_core::replicated::{
+    Command, EvidenceNote, GroupOptions, OptionChange, PlanCause, Refusal, Rejection, State, Step,
+};
+use sentinel_core::time::WallTime;
+use sentinel_proto::{HostPort, MasterName, NodeId};
+use tokio::runtime;
+
+use super::quorum::ProposePort;
+use crate::clock::SharedClock;
+use crate::control::{Control, ControlError, SimulatedCrash};
+
+/// Deadline of a proposal; `-NOQUORUM` is promised within 2 s.
+pub const PROPOSE_WITHIN: Duration = Duration::from_millis(1_900);
+
+/// Deadline of a forced failover's opening: a little more, so that a proposal's own answer comes first.
+const FAILOVER_WITHIN: Duration = Duration::from_millis(2_000);
+
+/// Attempts to get a free failover epoch: others open failovers at the same time.
+const EPOCH_ATTEMPTS: usize = 16;
+
+/// What a forced failover is opened with.
+#[derive(Debug, Clone)]
+pub struct ForcedChoice {
+    /// Who executes.
+    pub executor: NodeId,
+    /// The replica, when reports at hand suffice.
+    pub choice: Option<(HostPort, Vec<Refusal>)>,
+    /// What the sentinels see of the master.
+    pub evidence: Vec<EvidenceNote>,
+    /// Steps before opening.
+    pub before: Vec<(Step, WallTime)>,
+}
+
+/// Chooses executor and replica of a forced failover.
+pub type ForcedChoicePort =
+    Arc<dyn Fn(MasterName) -> BoxFuture<'static, Result<ForcedChoice, ControlError>> + Send + Sync>;
+
+/// Takes the crashes armed by `SENTINEL SIMULATE-FAILURE`.
+pub type SimulatePort = Arc<dyn Fn(Vec<SimulatedCrash>) + Send + Sync>;
+
+/// Proposes to the log; cheap to clone, usable from every thread.
+#[derive(Clone)]
+pub struct GatewayHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    raft: RaftHandle,
+    main: runtime::Handle,
+    clock: SharedClock,
+    forced_choice: OnceLock<ForcedChoicePort>,
+    simulate: OnceLock<SimulatePort>,
+}
+
+impl GatewayHandle {
+    /// A handle whose proposals run on `main`.
+    #[must_use]
+    pub fn new(raft: RaftHandle, main: runtime::Handle, clock: SharedClock) -> Self {
+        let (forced_choice, simulate) = (OnceLock::new(), OnceLock::new());
+        let inner = Inner {
+            raft,
+            main,
+            clock,
+            forced_choice,
+            simulate,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Who chooses for forced failovers; until set, the raft_leader executes and chooses later. Only the first call counts.
+    pub fn choose_forced_with(&self, port: ForcedChoicePort) {
+        let _ = self.inner.forced_choice.set(port);
+    }
+
+    /// Who takes simulated crashes. Only the first call counts.
+    pub fn simulate_with(&self, port: SimulatePort) {
+        let _ = self.inner.simulate.set(port);
+    }
+
+    /// The port of the actors: `true` = applied.
+    #[must_use]
+    pub fn propose_port(&self) -> ProposePort {
+        let handle = self.clone();
+        Arc::new(move |command| {
+            let answer = handle.submit(command);
+            Box::pin(async move { answer.await.is_ok() })
+        })
+    }
+
+    /// Proposes on the main runtime, wherever the future is awaited; it runs to its end even when that is dropped.
+    fn submit(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
+        let raft = self.inner.raft.clone();
+        self.on_main(async move { answer(raft.propose(command, PROPOSE_WITHIN).await) })
+    }
+
+    fn on_main<F>(&self, work: F) -> BoxFuture<'static, Result<(), ControlError>>
+    where
+        F: Future<Output = Result<(), ControlError>> + Send + 'static,
+    {
+        let task = self.inner.main.spawn(work);
+        Box::pin(async move {
+            task.await
+                .unwrap_or_else(|e| Err(ControlError::Unknown(e.to_string())))
+        })
+    }
+}
+
+/// The client's view of a proposal's answer.
+fn answer(proposal: Proposal) -> Result<(), ControlError> {
+    match proposal {
+        Proposal::Yes { .. } => Ok(()),
+        Proposal::No(Rejection::PlanOpen) => Err(ControlError::InProgress),
+        Proposal::No(rejection) => Err(ControlError::Rejected(rejection)),
+        Proposal::NoMajority(missing) => Err(ControlError::NoMajority(missing)),
+        Proposal::Unknown(why) => Err(ControlError::Unknown(why)),
+    }
+}
+
+/// The forced failover to propose in this state, or why there is none. Pure.
+fn forced(
+    state: &State,
+    master: &MasterName,
+    choice: &ForcedChoice,
+    at: WallTime,
+) -> Result<Command, ControlError> {
+    let group = state
+        .groups
+        .get(master)
+        .ok_or(ControlError::Rejected(Rejection::NoSuchMaster))?;
+    if group.plan.is_some() {
+        return Err(ControlError::InProgress);
+    }
+    if group.replicas.is_empty() {
+        return Err(ControlError::NoGoodReplica);
+    }
+    Ok(Command::OpenFailover {
+        master: master.clone(),
+        config_epoch: group.config_epoch,
+        failover_epoch: state.current_epoch.saturating_add(1),
+        executor: choice.executor,
+        cause: PlanCause::Forced,
+        evidence: choice.evidence.clone(),
+        before: choice.before.clone(),
+        choice: choice.choice.clone(),
+        at,
+    })
+}
+
+impl Inner {
+    async fn failover(self: Arc<Self>, master: MasterName) -> Result<(), ControlError> {
+        let choice = match self.forced_choice.get() {
+            Some(port) => port(master.clone()).await?,
+            None => self.default_choice()?,
+        };
+        for _ in 0..EPOCH_ATTEMPTS {
+            let command = forced(&self.raft.state(), &master, &choice, self.clock.wall())?;
+            match answer(self.raft.propose(command, PROPOSE_WITHIN).await) {
+                // Another failover took the epoch, or the group was switched: look again.
+                Err(ControlError::Rejected(Rejection::Stale(_))) => {}
+                other => return other,
+            }
+        }
+        Err(ControlError::Rejected(Rejection::Stale(
+            "other failovers are being opened".to_owned(),
+        )))
+    }
+
+    fn default_choice(&self) -> Result<ForcedChoice, ControlError> {
+        let leader = self.raft.status().raft_leader;
+        let executor =
+            leader.ok_or_else(|| ControlError::NoMajority("no raft_leader is known".to_owned()))?;
+        Ok(ForcedChoice {
+            executor,
+            choice: None,
+            evidence: Vec::new(),
+            before: Vec::new(),
+        })
+    }
+}
+
+impl Control for GatewayHandle {
+    fn monitor(
+        &self,
+        master: MasterName,
+        address: HostPort,
+        odown_quorum: u32,
+    ) -> BoxFuture<'static, Result<(), ControlError>> {
+        let (options, at) = (GroupOptions::with_quorum(odown_quorum), self.inner.clock.wall());
+        self.submit(Command::Monitor {
+            master,
+            address,
+            options,
+            at,
+        })
+    }
+
+    fn remove(&self, master: MasterName) -> BoxFuture<'static, Result<(), ControlError>> {
+        self.submit(Command::Remove { master })
+    }
+
+    fn set(
+        &self,
+        master: MasterName,
+        changes: Vec<OptionChange>,
+    ) -> BoxFuture<'static, Result<(), ControlError>> {
+        self.submit(Command::SetOptions { master, changes })
+    }
+
+    fn reset(&self, masters: Vec<MasterName>) -> BoxFuture<'static, Result<(), ControlError>> {
+        self.submit(Command::Reset { masters })
+    }
+
+    fn failover(&self, master: MasterName) -> BoxFuture<'static, Result<(), ControlError>> {
+        let inner = Arc::clone(&self.inner);
+        self.on_main(async move {
+            let limit = tokio::time::timeout(FAILOVER_WITHIN, inner.failover(master));
+            limit
+                .await
+                .unwrap_or_else(|_| Err(ControlError::Unknown("no answer in time".to_owned())))
+        })
+    }
+
+    fn simulate(&self, crashes: Vec<SimulatedCrash>) {
+        if let Some(port) = self.inner.simulate.get() {
+            port(crashes);
+        }
+    }
+
+    fn propose(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
+        self.submit(command)
+    }
+
+    fn raft_status(&self) -> Vec<(&'static str, String)> {
+        status_fields(&self.inner.raft.status(), &self.inner.raft.state())
+    }
+}
+
+/// Fields of `SENTINEL RAFT STATUS`, in order. Sentinels are shown by `myid` where it is known, else by node id. Pure.
+fn status_fields(status: &RaftStatus, state: &State) -> Vec<(&'static str, String)> {
+    let name = |node: &NodeId| {
+        state
+            .members
+            .get(node)
+            .map_or_else(|| node.to_string(), |m| m.myid.to_string())
+    };
+    let names =
+        |nodes: &std::collections::BTreeSet<NodeId>| nodes.iter().map(name).collect::<Vec<_>>().join(",");
+    let mut fields = vec![
+        ("role", status.role.name().to_owned()),
+        ("node-id", status.node.to_string()),
+        (
+            "leader",
+            status.raft_leader.as_ref().map(name).unwrap_or_default(),
+        ),
+        ("term", status.raft_term.to_string()),
+        ("last-log", status.last_log.to_string()),
+        ("committed", status.committed.to_string()),
+        ("applied", status.applied.to_string()),
+        ("snapshot", status.snapshot.to_string()),
+        ("voters", names(&status.voters)),
+        ("learners", names(&status.learners)),
+        (
+            "quorum-ack-age-ms",
+            status
+                .quorum_ack_age_ms
+                .map(|ms| ms.to_string())
+                .unwrap_or_default(),
+        ),
+    ];
+    if let Some(failed) = &status.failed {
+        fields.push(("failed", failed.clone()));
+    }
+    fields
+}
+
+#[cfg(test)]
+#[path = "proposals_tests.rs"]
+mod tests;
