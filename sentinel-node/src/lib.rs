@@ -9,13 +9,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod actors;
+pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod events;
+pub mod front;
 pub mod log;
 pub mod net;
 pub mod peers;
 pub mod pubsub;
+pub mod run;
 pub mod server;
 pub mod view;

@@ -26,4 +26,5 @@ pub use lines::{ConfigError, Includes, NoIncludes};
 pub(crate) use load::os_text;
 pub use load::{REDIS_VERSION, load, report};
 pub use parse::parse;
+pub(crate) use seed::quoted;
 pub use types::{AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads};

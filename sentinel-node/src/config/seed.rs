@@ -238,7 +238,7 @@ fn option_line(name: &str, change: &OptionChange) -> Option<String> {
 }
 
 /// A word in double quotes, so that blanks, quotes and control characters survive.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let mut out = String::with_capacity(word.len().saturating_add(2));
     out.push('"');
     for c in word.chars() {

@@ -22,7 +22,7 @@ pub(super) fn judge(requirepass: Option<&str>, user: Option<&[u8]>, password: &[
 }
 
 /// Equality in a time that depends on the lengths only.
-pub(super) fn same(expected: &[u8], given: &[u8]) -> bool {
+pub(crate) fn same(expected: &[u8], given: &[u8]) -> bool {
     let mut difference = expected.len() ^ given.len();
     for (at, byte) in given.iter().enumerate() {
         let other = expected.get(at).copied().unwrap_or(0);

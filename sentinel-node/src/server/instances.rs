@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         addresses.map(|address| self.replica(group, address)).collect()
     }
 
-    fn replica(&self, group: &Group, address: &HostPort) -> ReplicaDescription {
+    pub(crate) fn replica(&self, group: &Group, address: &HostPort) -> ReplicaDescription {
         let view = self.instance(group, address);
         let view = view.as_deref();
         let mut summary = self.summary(InstanceKind::Replica, address.to_string(), group, address);

@@ -21,7 +21,7 @@ mod connection;
 mod context;
 mod control;
 mod dispatch;
-mod info;
+pub(crate) mod info;
 pub(crate) mod instances;
 mod listen;
 mod memo;
@@ -33,6 +33,7 @@ mod stale;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auth::same as same_secret;
 pub use clients::{ClientInfo, Clients};
 pub use context::{Context, Counters, NoPeers, Settings};
 pub use listen::{Bound, bind, raise_open_files, serve};

@@ -1,0 +1,154 @@
+//! What was asked for. Redis's conventions for the daemon (`server.c: main`), clap for `status`.
+
+use clap::Parser;
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// Run a sentinel.
+    Daemon {
+        /// The configuration file; mandatory, but its absence is the daemon's error to report.
+        file: Option<String>,
+        /// Lines that follow the file's text: `--name value` options.
+        extra: String,
+        /// `-`: more lines come from stdin, before the options.
+        stdin: bool,
+    },
+    /// Print the version.
+    Version,
+    /// Print the usage.
+    Help,
+    /// `status`.
+    Status(StatusArgs),
+    /// Something clap has to say (usage of `status`): text, and whether it is an error.
+    Message(String, bool),
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "sentinel-node status", about = "Shows what a running sentinel knows")]
+pub struct StatusArgs {
+    /// Shows it again each second
+    #[arg(long)]
+    pub watch: bool,
+    /// Admin address of the sentinel, host:port
+    #[arg(long, default_value = "127.0.0.1:46379")]
+    pub admin: String,
+    /// Prints the JSON of /v1/status instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Printed by `--help`.
+pub const USAGE: &str = "\
+Usage: sentinel-node /path/to/sentinel.conf [--name value ...] [-]
+       sentinel-node status [--watch] [--json] [--admin host:port]
+       sentinel-node -v | --version
+       sentinel-node -h | --help
+
+Options after the file are further lines of it, the last one wins:
+       sentinel-node /etc/sentinel.conf --port 26380 --loglevel verbose
+A single - reads more lines from standard input.
+";
+
+/// Reads the arguments after the program's name.
+#[must_use]
+pub fn parse(args: &[String]) -> Invocation {
+    match args.first().map(String::as_str) {
+        Some("-v" | "--version") if args.len() == 1 => return Invocation::Version,
+        Some("-h" | "--help") if args.len() == 1 => return Invocation::Help,
+        Some("status") => return status(args),
+        _ => {}
+    }
+    let mut words = args;
+    let mut file = None;
+    let mut stdin = false;
+    if let [first, rest @ ..] = words {
+        if first == "-" {
+            stdin = true;
+            words = rest;
+        } else if !first.starts_with("--") {
+            file = Some(first.clone());
+            words = rest;
+        }
+    }
+    if let [rest @ .., last] = words {
+        if last == "-" {
+            stdin = true;
+            words = rest;
+        }
+    }
+    Invocation::Daemon {
+        file,
+        extra: lines(words),
+        stdin,
+    }
+}
+
+fn status(args: &[String]) -> Invocation {
+    match StatusArgs::try_parse_from(args) {
+        Ok(args) => Invocation::Status(args),
+        Err(error) => Invocation::Message(error.render().to_string(), error.use_stderr()),
+    }
+}
+
+/// `--name value value` to `name "value" "value"` lines. `--sentinel` alone only says what this program is.
+fn lines(words: &[String]) -> String {
+    let mut options: Vec<Vec<&str>> = Vec::new();
+    for word in words {
+        match word.strip_prefix("--") {
+            Some(name) if !name.is_empty() => options.push(vec![name]),
+            _ => match options.last_mut() {
+                Some(option) => option.push(word),
+                None => options.push(vec![word]),
+            },
+        }
+    }
+    let mut text = String::new();
+    for option in options.iter().filter(|option| option[..] != ["sentinel"]) {
+        for (at, word) in option.iter().enumerate() {
+            if at > 0 {
+                text.push(' ');
+                text.push_str(&crate::config::quoted(word));
+            } else {
+                text.push_str(word);
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(words: &str) -> Invocation {
+        parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_become_lines_of_the_file() {
+        assert_eq!(
+            of("/a.conf --port 2 --sentinel --sentinel monitor m 127.0.0.1 1 2 -"),
+            Invocation::Daemon {
+                file: Some("/a.conf".into()),
+                extra: "port \"2\"\nsentinel \"monitor\" \"m\" \"127.0.0.1\" \"1\" \"2\"\n".into(),
+                stdin: true
+            }
+        );
+        assert!(matches!(of("--port 2"), Invocation::Daemon { file: None, .. }));
+        assert!(matches!(of(""), Invocation::Daemon { file: None, .. }));
+    }
+
+    #[test]
+    fn the_other_forms_are_known() {
+        assert_eq!(of("-v"), Invocation::Version);
+        assert_eq!(of("--help"), Invocation::Help);
+        let Invocation::Status(args) = of("status --watch --admin 127.0.0.1:1") else {
+            panic!("not status");
+        };
+        assert!(args.watch && args.admin == "127.0.0.1:1");
+        assert!(matches!(of("status --nonsense"), Invocation::Message(_, true)));
+    }
+}

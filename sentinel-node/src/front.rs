@@ -1,0 +1,101 @@
+//! Everything that outsiders connect to, started together: the client port, the admin port, signals, the pid file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::config::{Config, os_text};
+use crate::server::{self, Bound, Context};
+
+/// Open listeners: bound before anything is written to disk, so that a second process on the same port changes nothing.
+#[derive(Debug)]
+pub struct Listeners {
+    clients: Bound,
+    admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Opens the client port, and the admin port unless it is off.
+    ///
+    /// # Errors
+    /// Text for the log: the process cannot run without them.
+    pub async fn open(config: &Config) -> Result<Self, String> {
+        let clients = server::bind(&config.bind, config.port, config.tcp_backlog)?;
+        let admin = match config.admin_port() {
+            Some(port) => Some(admin::bind(SocketAddr::new(config.admin.bind, port)).await?),
+            None => None,
+        };
+        Ok(Self { clients, admin })
+    }
+
+    /// Addresses of the client port.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.clients.addresses
+    }
+
+    /// Starts serving; returns at once. Everything ends when `context.stop` is cancelled.
+    pub fn serve(self, context: &Arc<Context>, config: &Config, recorded: Option<PrometheusHandle>) {
+        server::serve(context, self.clients);
+        if let Some(listener) = self.admin {
+            let admin = admin::Admin {
+                context: Arc::clone(context),
+                token: config.admin.token.clone(),
+                recorded,
+            };
+            tokio::spawn(admin::serve(listener, admin));
+        }
+    }
+}
+
+/// Cancels `stop` at SIGTERM or SIGINT. Returns at once.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn stop_on_signals(stop: &CancellationToken) -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+            () = stop.cancelled() => return,
+        };
+        tracing::info!("Received {name} scheduling shutdown...");
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// A pid file, removed when dropped.
+#[derive(Debug)]
+pub struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Writes it. As in Redis a failure is only logged.
+    #[must_use]
+    pub fn write(path: &Path) -> Option<Self> {
+        match std::fs::write(path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path.to_path_buf())),
+            Err(error) => {
+                tracing::warn!("Failed to write PID file {}: {}", path.display(), os_text(&error));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        tracing::info!("Removing the pid file.");
+        // It may have been removed by hand.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

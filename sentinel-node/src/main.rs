@@ -1,0 +1,128 @@
+//! The binary: arguments, configuration, log, then [`sentinel_node::run`].
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use sentinel_node::cli::{self, Invocation};
+use sentinel_node::clock::SystemClock;
+use sentinel_node::config::{self, Config};
+use sentinel_node::{log, run};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match cli::parse(&args) {
+        Invocation::Version => {
+            println!(
+                "Sentinel on Raft v={} (Redis Sentinel {} compatible) bits={}",
+                env!("CARGO_PKG_VERSION"),
+                config::REDIS_VERSION,
+                usize::BITS
+            );
+            ExitCode::SUCCESS
+        }
+        Invocation::Help => {
+            print!("{}", cli::USAGE);
+            ExitCode::SUCCESS
+        }
+        Invocation::Message(text, false) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Invocation::Message(text, true) => {
+            eprint!("{text}");
+            ExitCode::FAILURE
+        }
+        Invocation::Status(args) => cli::run_status(&args),
+        Invocation::Daemon { file, extra, stdin } => daemon(file.as_deref(), extra, stdin),
+    }
+}
+
+fn daemon(file: Option<&str>, extra: String, stdin: bool) -> ExitCode {
+    let clock = SystemClock::start();
+    let Some(file) = file else {
+        return refuse(
+            &Config::new(),
+            clock,
+            "Sentinel needs config file on disk to save state. Exiting...",
+        );
+    };
+    let extra = match with_stdin(extra, stdin) {
+        Ok(extra) => extra,
+        Err(error) => {
+            eprintln!("cannot read more configuration from stdin: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = match config::load(Path::new(file), &extra) {
+        Ok(config) => config,
+        Err(report) => {
+            eprintln!("{report}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(error) = log::init(config.loglevel, config.logfile.clone(), clock) {
+        eprintln!("cannot start the log: {error}");
+        return ExitCode::FAILURE;
+    }
+    abort_on_panic();
+    starting(&config);
+    let status = match run::run(config) {
+        Ok(status) => status,
+        Err(error) => {
+            tracing::warn!("{error:#}");
+            ExitCode::FAILURE
+        }
+    };
+    log::flush();
+    status
+}
+
+/// Lines from stdin come before the options, which win.
+fn with_stdin(extra: String, stdin: bool) -> std::io::Result<String> {
+    if !stdin {
+        return Ok(extra);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    text.push('\n');
+    text.push_str(&extra);
+    Ok(text)
+}
+
+fn refuse(config: &Config, clock: SystemClock, reason: &str) -> ExitCode {
+    if log::init(config.loglevel, None, clock).is_ok() {
+        tracing::warn!("{reason}");
+        log::flush();
+    }
+    ExitCode::FAILURE
+}
+
+/// Sentinel's first lines.
+fn starting(config: &Config) {
+    tracing::info!("oO0OoO0OoO0Oo Sentinel on Raft is starting oO0OoO0OoO0Oo");
+    tracing::info!(
+        "Sentinel on Raft version={}, bits={}, pid={}, just started",
+        env!("CARGO_PKG_VERSION"),
+        usize::BITS,
+        std::process::id()
+    );
+    tracing::info!("Configuration loaded");
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(line) = sentinel_node::server::raise_open_files(config.maxclients) {
+        tracing::info!("{line}");
+    }
+    tracing::info!("Running mode=sentinel, port={}.", config.port);
+}
+
+/// A panic anywhere means that an invariant is broken: the service manager starts a fresh process, and safety comes
+/// from the log. Release builds abort by themselves; debug builds do the same here.
+fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::warn!("=== SENTINEL BUG REPORT: {panic}");
+        log::flush();
+        std::process::abort();
+    }));
+}
