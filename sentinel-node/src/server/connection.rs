@@ -231,6 +231,7 @@ impl Connection {
         let before = self.session.labels.clone();
         let action = dispatch(&self.context, &mut self.session, &words);
         self.decoder.set_authenticated(self.session.authenticated);
+        self.publish_labels(&before);
         match action {
             Action::Reply(frame) => self.reply(&frame),
             Action::Address(frame, state) => {
@@ -277,12 +278,16 @@ impl Connection {
                 }));
             }
         }
-        if self.session.labels != before {
-            self.info.labels.store(Arc::new(self.session.labels.clone()));
-            let resp3 = self.session.protocol == Protocol::Resp3;
-            self.info.resp3.store(resp3, Ordering::Relaxed);
-        }
         Ok(None)
+    }
+
+    /// Shows to others what has changed. Most clients send the same command again and again: nothing then.
+    fn publish_labels(&self, before: &Labels) {
+        if self.session.labels != *before {
+            self.info.labels.store(Arc::new(self.session.labels.clone()));
+        }
+        let resp3 = self.session.protocol == Protocol::Resp3;
+        self.info.resp3.store(resp3, Ordering::Relaxed);
     }
 
     fn start_output(&mut self) {
