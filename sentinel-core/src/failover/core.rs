@@ -102,6 +102,8 @@ pub(super) enum Revoke {
     Paused { since: MonoTime, offset: u64 },
     /// Equal offsets, or not possible: promote.
     Over,
+    /// Given up: writes go on, the plan is to be closed.
+    Undone,
 }
 
 impl Attempt {

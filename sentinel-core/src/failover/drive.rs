@@ -219,6 +219,10 @@ impl FailoverCore {
         }
         match attempt.revoke {
             Revoke::Over => false,
+            Revoke::Undone => {
+                self.propose(scene, close(scene, plan, PlanOutcome::RevokeTimeout), effects);
+                true
+            }
             Revoke::Idle if !reachable => {
                 attempt.revoke = Revoke::Over;
                 false
@@ -232,8 +236,8 @@ impl FailoverCore {
                 // The server ends the pause by itself: give up well before, while nothing is lost yet.
                 let limit = PAUSE_MS.min(scene.group.options.failover_timeout_ms) / 2;
                 if scene.now.ms_since(since) > limit {
+                    attempt.revoke = Revoke::Undone;
                     self.execute(scene, &plan.old_address, Operation::ResumeWrites, effects);
-                    self.propose(scene, close(scene, plan, PlanOutcome::RevokeTimeout), effects);
                 } else if attempt.not_before.is_none_or(|t| t <= scene.now) {
                     attempt.not_before = Some(scene.now.plus(OFFSET_POLL_MS));
                     self.execute(scene, replica, Operation::ReadRole, effects);
