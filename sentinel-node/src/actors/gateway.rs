@@ -191,9 +191,16 @@ async fn forward_entries(mut applied: mpsc::Receiver<Applied>, gateway: Recipien
 
 async fn forward_status(raft: RaftHandle, gateway: Recipient<Status>) {
     let mut status = raft.watch();
+    let mut told = None;
     loop {
         let latest = status.borrow_and_update().clone();
-        if gateway.send(Status(latest)).await.is_err() || status.changed().await.is_err() {
+        // Every entry changes the status; the actors only need the role.
+        let role = (latest.raft_leader, latest.has_majority);
+        if told != Some(role) && gateway.send(Status(latest)).await.is_err() {
+            return;
+        }
+        told = Some(role);
+        if status.changed().await.is_err() {
             return;
         }
     }

@@ -21,11 +21,11 @@ use super::quorum::ProposePort;
 use crate::clock::SharedClock;
 use crate::control::{Control, ControlError, SimulatedCrash};
 
-/// Deadline of a proposal; `-NOQUORUM` is promised within 2 s.
-pub const PROPOSE_WITHIN: Duration = Duration::from_millis(1_900);
+/// Deadline of a proposal: longer than an election takes, and `-NOQUORUM` is promised within 2 s.
+pub const PROPOSE_WITHIN: Duration = Duration::from_millis(1_600);
 
 /// Deadline of a forced failover's opening: a little more, so that a proposal's own answer comes first.
-const FAILOVER_WITHIN: Duration = Duration::from_millis(2_000);
+const FAILOVER_WITHIN: Duration = Duration::from_millis(1_800);
 
 /// Attempts to get a free failover epoch: others open failovers at the same time.
 const EPOCH_ATTEMPTS: usize = 16;
