@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use integration::harness::http::get_json;
+use integration::harness::sentinel::GROUP;
 use integration::harness::time::{ms_since, now};
 use integration::harness::wait::{holds_for, wait_for};
 use integration::harness::{Cluster, ClusterOptions, limit_ms, runs, scenario};
@@ -36,6 +38,7 @@ fn one_takeover(cluster: &mut Cluster, mode: &str) -> Result<()> {
     ensure!(reply.is_ok(), "SIMULATE-FAILURE {mode} was answered {reply}");
     let selected_before = cluster.node(executor)?.log_count("+selected-slave")?;
     let switches_before = switches(cluster)?;
+    let plans_before = history(cluster, executor)?;
     let mut events = cluster.events()?;
     cluster.server_at_mut(old)?.process()?.kill9()?;
 
@@ -92,6 +95,13 @@ fn one_takeover(cluster: &mut Cluster, mode: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Finished plans, as a node tells them.
+fn history(cluster: &Cluster, node: usize) -> Result<usize> {
+    let path = format!("/v1/masters/{GROUP}");
+    let master = get_json(cluster.node(node)?.admin_port(), &path)?;
+    Ok(master["history"].as_array().context("no history")?.len())
 }
 
 fn switches(cluster: &Cluster) -> Result<Vec<usize>> {
