@@ -73,6 +73,11 @@ fn one_takeover(cluster: &mut Cluster, mode: &str) -> Result<()> {
             epochs == 1,
             "node {node} published +new-epoch {epochs} times: more than one plan"
         );
+        wait_for("one more plan is in the history", PATIENCE, || {
+            let plans = history(cluster, node)?;
+            ensure!(plans == plans_before + 1, "{plans} plans, {plans_before} before");
+            Ok(())
+        })?;
     }
     cluster.node_mut(executor)?.start()?;
     wait_for("the node that died agrees", PATIENCE, || {
