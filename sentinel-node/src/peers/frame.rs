@@ -236,4 +236,43 @@ mod tests {
         wire.extend_from_slice(b"hello");
         assert!(matches!(read_all(&wire, 100).await, Err(FrameError::Codec(_))));
     }
+
+    /// Deterministic: a failure is reproduced by its seed.
+    #[tokio::test]
+    async fn damaged_streams_end_in_an_error_or_in_frames_and_never_in_a_panic() {
+        let Encoded::Bulk(mut rest) = encode(&frame(1, 2 * PIECE_BYTES)).unwrap() else {
+            panic!("not bulk")
+        };
+        let mut good = BytesMut::from(&whole(&frame(2, 40))[..]);
+        while !rest.is_empty() {
+            next_piece(&mut rest, &mut good);
+        }
+        for seed in 0..2_000u64 {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut random = |below: usize| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                usize::try_from(state >> 33).unwrap_or(0) % below
+            };
+            let mut wire = good.to_vec();
+            for _ in 0..1 + random(4) {
+                // Mostly in the headers and the first bodies, where it hurts.
+                let at = if random(3) == 0 {
+                    random(wire.len())
+                } else {
+                    random(80)
+                };
+                wire[at] = u8::try_from(random(256)).unwrap_or(0);
+            }
+            wire.truncate(1 + random(wire.len()));
+            let mut reader = FrameReader::new(&wire[..], BytesMut::new());
+            reader.raise_limit();
+            let mut frames = 0;
+            while reader.next().await.is_ok() {
+                frames += 1;
+                assert!(frames <= 1_000, "seed {seed}");
+            }
+        }
+    }
 }

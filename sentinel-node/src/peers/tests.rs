@@ -613,3 +613,99 @@ async fn an_unfounded_node_is_seen_and_gets_no_raft_answers() {
     let met: BTreeSet<NodeId> = census.borrow().met.keys().copied().collect();
     assert_eq!(met, BTreeSet::from([NodeId(2)]));
 }
+
+/// Forwards bytes between dialers and an address while it is open; swallows them while it is shut.
+struct Proxy {
+    address: HostPort,
+    open: tokio::sync::watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    async fn start(to: HostPort) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().into();
+        let (open, shut) = tokio::sync::watch::channel(true);
+        let task = tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let (to, shut) = (to.socket_addr().unwrap(), shut.clone());
+                tokio::spawn(async move {
+                    let Ok(far) = TcpStream::connect(to).await else {
+                        return;
+                    };
+                    let ((nr, nw), (fr, fw)) = (near.into_split(), far.into_split());
+                    tokio::join!(pump(nr, fw, shut.clone()), pump(fr, nw, shut));
+                });
+            }
+        });
+        Self { address, open, task }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pump(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut open: tokio::sync::watch::Receiver<bool>,
+) {
+    let mut buf = vec![0; 16 * 1024];
+    while let Ok(n) = from.read(&mut buf).await {
+        if n == 0 || open.wait_for(|open| *open).await.is_err() || to.write_all(&buf[..n]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_network_is_a_lost_connection_and_heals() {
+    let (mut doors, addresses) = listeners(2).await;
+    let proxy = Proxy::start(addresses[1].clone()).await;
+    // Only node 1 dials, by way of the proxy; node 2 knows its IP from a line that leads nowhere.
+    let nowhere = HostPort::new("127.0.0.1", 1);
+    let one = start(
+        settings(1, addresses[0].port, std::slice::from_ref(&proxy.address)),
+        Some(7),
+        State::default(),
+        doors.remove(0),
+    );
+    let two = start(
+        settings(2, addresses[1].port, &[nowhere]),
+        Some(7),
+        State::default(),
+        doors.remove(0),
+    );
+    wait_for("connected", || one.connected_to(2) && two.connected_to(1)).await;
+    assert_eq!(
+        two.call(1, b"ab").await.as_deref(),
+        Ok(b"ba".as_slice()),
+        "over the accepted connection"
+    );
+    proxy.open.send_replace(false);
+    wait_for("both notice the silence", || {
+        !one.connected_to(2) && !two.connected_to(1)
+    })
+    .await;
+    assert_eq!(one.call(2, b"ab").await, Err(TransportError::Unreachable));
+    proxy.open.send_replace(true);
+    wait_for("connected again", || one.connected_to(2) && two.connected_to(1)).await;
+    assert_eq!(one.call(2, b"ab").await.as_deref(), Ok(b"ba".as_slice()));
+}
+
+/// Prints what a call costs; fails only when something is badly wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_takes_far_less_than_a_heartbeat() {
+    let (stacks, _) = group().await;
+    let clock = SystemClock::start();
+    let before = crate::clock::Clock::mono(&clock);
+    for _ in 0..2000 {
+        assert!(stacks[0].call(2, b"ab").await.is_ok());
+    }
+    let took = crate::clock::Clock::mono(&clock).ms_since(before);
+    println!("2000 calls one after the other: {took} ms");
+    assert!(took < 20_000, "{took} ms for 2000 calls");
+}
