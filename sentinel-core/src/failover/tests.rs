@@ -529,7 +529,11 @@ fn a_returned_old_master_is_demoted_at_the_first_look() {
     world.transcript.clear();
     world.servers.get_mut(&at(6379)).unwrap().up = true;
     world.probe();
-    assert!(world.transcript.contains("+convert-to-slave slave 127.0.0.1:6379"));
+    assert!(
+        world
+            .transcript
+            .contains("+convert-to-slave slave 127.0.0.1:6379")
+    );
     assert_eq!(world.servers[&at(6379)].follows, Some(at(6380)));
 }
 

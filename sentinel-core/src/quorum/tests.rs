@@ -1,1 +1,365 @@
+use sentinel_proto::SentinelId;
 
+use super::*;
+use crate::instance::{ReplicationLink, Report};
+use crate::replicated::{GroupOptions, PlanOutcome, apply};
+
+struct World {
+    core: QuorumCore,
+    state: State,
+    now: MonoTime,
+    effects: Vec<QuorumEffect>,
+}
+
+fn name() -> MasterName {
+    MasterName::new("m").unwrap()
+}
+
+fn at(port: u16) -> HostPort {
+    HostPort::new("127.0.0.1", port)
+}
+
+impl World {
+    fn new() -> Self {
+        let mut state = State::default();
+        for node in 1..=3u8 {
+            let command = Command::SetMember {
+                node: NodeId(u64::from(node)),
+                myid: SentinelId::from_bytes([node; 20]),
+                address: at(26_378 + u16::from(node)),
+            };
+            apply(&mut state, u64::from(node), &command);
+        }
+        let mut options = GroupOptions::with_quorum(2);
+        options.down_after_ms = 1_000;
+        let monitor = Command::Monitor {
+            master: name(),
+            address: at(6379),
+            options,
+            at: WallTime(0),
+        };
+        apply(&mut state, 4, &monitor);
+        let replicas = vec![at(6380), at(6381)];
+        let add = Command::AddReplicas {
+            master: name(),
+            listed_by: at(6379),
+            replicas,
+            at: WallTime(0),
+        };
+        apply(&mut state, 5, &add);
+        let now = MonoTime(1_000_000);
+        let core = QuorumCore::new(NodeId(1), Arc::new(state.clone()), now);
+        let mut world = Self {
+            core,
+            state,
+            now,
+            effects: vec![],
+        };
+        world.input(QuorumInput::Raft {
+            is_raft_leader: true,
+            has_majority: true,
+        });
+        world.input(QuorumInput::Peers(BTreeSet::from([NodeId(2), NodeId(3)])));
+        for port in [6379, 6380, 6381] {
+            world.see(port, |_| {});
+        }
+        world.effects.clear();
+        world
+    }
+
+    fn input(&mut self, input: QuorumInput) {
+        self.core
+            .step(self.now, WallTime(self.now.0), input, &mut self.effects);
+    }
+
+    fn see(&mut self, port: u16, change: impl FnOnce(&mut InstanceFacts)) {
+        let mut facts = InstanceFacts::new(at(port), self.now);
+        facts.connected = true;
+        facts.class = EvidenceClass::Alive;
+        let replica = port != 6379;
+        facts.report = Some(Report {
+            role: if replica {
+                ReportedRole::Replica
+            } else {
+                ReportedRole::Master
+            },
+            role_since: MonoTime(0),
+            follows: replica.then(|| at(6379)),
+            link: ReplicationLink::Down,
+            link_down_ms: 0,
+            last_io_s: None,
+            last_io_at: self.now,
+            offset: 5,
+            at: self.now,
+        });
+        change(&mut facts);
+        self.input(QuorumInput::Instance(name(), Box::new(facts)));
+    }
+
+    fn see_master_down(&mut self) {
+        let now = self.now;
+        self.see(6379, |f| {
+            f.connected = false;
+            f.class = EvidenceClass::Silent;
+            f.silent_since = Some(MonoTime(now.0 - 1_000));
+            f.sdown_since = Some(now);
+        });
+    }
+
+    fn hear(&mut self, from: u64, change: impl FnOnce(&mut Opinion)) {
+        let mut opinion = Opinion {
+            master: name(),
+            address: at(6379),
+            config_epoch: 0,
+            down: true,
+            class: EvidenceClass::Silent,
+            class_age_ms: 0,
+            refused_count: 0,
+            silent_ms: Some(1_000),
+            reachable_replicas: 2,
+        };
+        change(&mut opinion);
+        self.input(QuorumInput::Opinions(NodeId(from), vec![opinion]));
+    }
+
+    fn proposals(&self) -> Vec<&Command> {
+        let proposed = |e| match e {
+            &QuorumEffect::Propose(_, ref command) => Some(command),
+            _ => None,
+        };
+        self.effects.iter().filter_map(proposed).collect()
+    }
+
+    fn events(&self) -> Vec<String> {
+        let text = |e: &QuorumEffect| match e {
+            QuorumEffect::Event(event) => Some(event.to_string()),
+            _ => None,
+        };
+        self.effects.iter().filter_map(text).collect()
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.input(QuorumInput::Timer);
+    }
+}
+
+#[test]
+fn two_of_three_opinions_open_a_failover_at_once_with_the_choice_at_hand() {
+    let mut world = World::new();
+    world.see_master_down();
+    assert_eq!(
+        world.proposals(),
+        Vec::<&Command>::new(),
+        "one opinion is not enough"
+    );
+    assert!(world.effects.contains(&QuorumEffect::Attention(name(), true)));
+    world.hear(2, |_| {});
+    assert_eq!(world.events(), ["+odown master m 127.0.0.1 6379 #quorum 2/2"]);
+    match world.proposals()[..] {
+        [
+            Command::OpenFailover {
+                failover_epoch: 1,
+                executor: NodeId(1),
+                choice,
+                evidence,
+                ..
+            },
+        ] => {
+            assert_eq!(choice.as_ref().map(|(c, _)| c.clone()), Some(at(6380)));
+            assert_eq!(evidence.len(), 2);
+        }
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn only_a_raft_leader_with_a_majority_proposes() {
+    for (is_raft_leader, has_majority) in [(false, true), (true, false), (false, false)] {
+        let mut world = World::new();
+        world.input(QuorumInput::Raft {
+            is_raft_leader,
+            has_majority,
+        });
+        world.see_master_down();
+        world.hear(2, |_| {});
+        assert_eq!(world.events().len(), 1, "everybody sees +odown");
+        assert!(world.proposals().is_empty());
+    }
+}
+
+#[test]
+fn opinions_about_another_address_or_epoch_or_of_long_ago_do_not_count() {
+    let mut world = World::new();
+    world.see_master_down();
+    world.hear(2, |o| o.config_epoch = 7);
+    world.hear(3, |o| o.address = at(6380));
+    assert!(world.proposals().is_empty());
+    let mut late = World::new();
+    late.hear(2, |_| {});
+    late.pass(3_001);
+    late.see_master_down();
+    assert!(late.proposals().is_empty());
+}
+
+#[test]
+fn a_node_that_sees_the_master_alone_is_outvoted_after_a_while() {
+    let mut world = World::new();
+    world.hear(2, |_| {});
+    world.hear(3, |_| {});
+    assert!(world.proposals().is_empty(), "it may be about to notice");
+    for port in [6380, 6381] {
+        world.see(port, |_| {});
+    }
+    world.now = world.now.plus(1_000);
+    for port in [6379, 6380, 6381] {
+        world.see(port, |_| {});
+    }
+    assert_eq!(world.proposals().len(), 1);
+}
+
+#[test]
+fn a_new_epoch_forgets_the_opinions_of_the_old_one() {
+    let mut world = World::new();
+    world.see_master_down();
+    world.hear(2, |_| {});
+    let command = world.proposals()[0].clone();
+    apply(&mut world.state, 6, &command);
+    let switch = Command::Switch {
+        master: name(),
+        failover_epoch: 1,
+        address: at(6380),
+        steps: vec![],
+        at: WallTime(0),
+    };
+    apply(&mut world.state, 7, &switch);
+    let close = Command::Close {
+        master: name(),
+        failover_epoch: 1,
+        outcome: PlanOutcome::Done,
+        loss_bound_bytes: None,
+        at: WallTime(0),
+    };
+    apply(&mut world.state, 8, &close);
+    world.effects.clear();
+    world.input(QuorumInput::State(Arc::new(world.state.clone())));
+    world.hear(2, |_| {});
+    world.hear(3, |_| {});
+    world.pass(2_000);
+    assert!(world.proposals().is_empty());
+    assert!(world.core.groups()[&name()].odown_since.is_none());
+}
+
+#[test]
+fn a_witness_holds_the_failover_back_unless_told_otherwise() {
+    let mut world = World::new();
+    (0..10).for_each(|_| world.pass(1_000));
+    let now = world.now;
+    world.see(6380, |f| {
+        let report = f.report.as_mut().unwrap();
+        report.link = ReplicationLink::Up;
+        report.last_io_s = Some(0);
+    });
+    world.see(6381, |_| {});
+    world.see(6379, |f| {
+        f.connected = false;
+        f.class = EvidenceClass::Silent;
+        f.silent_since = Some(MonoTime(now.0 - 5_000));
+        f.sdown_since = Some(now);
+    });
+    world.hear(2, |_| {});
+    assert!(world.proposals().is_empty());
+    assert_eq!(world.core.groups()[&name()].hold, Some(Hold::Witness(at(6380))));
+}
+
+#[test]
+fn an_executor_that_sees_replicas_is_preferred_to_a_blind_raft_leader() {
+    let mut world = World::new();
+    for port in [6380, 6381] {
+        world.see(port, |f| f.connected = false);
+    }
+    world.see_master_down();
+    world.hear(2, |o| o.reachable_replicas = 1);
+    match world.proposals()[..] {
+        [
+            Command::OpenFailover {
+                executor: NodeId(2),
+                choice: None,
+                ..
+            },
+        ] => {}
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_good_replica_is_said_once_and_nothing_is_opened() {
+    let mut world = World::new();
+    for port in [6380, 6381] {
+        world.see(port, |f| f.priority = 0);
+    }
+    world.see_master_down();
+    world.hear(2, |_| {});
+    world.pass(100);
+    world.pass(100);
+    let said = world.events();
+    assert_eq!(
+        said.iter()
+            .filter(|e| e.starts_with("-failover-abort-no-good-slave"))
+            .count(),
+        1,
+        "{said:?}"
+    );
+    assert!(world.proposals().is_empty());
+}
+
+#[test]
+fn replicas_that_the_log_does_not_know_are_proposed_until_it_does() {
+    let mut world = World::new();
+    world.input(QuorumInput::Listed(name(), at(6379), vec![at(6380), at(6399)]));
+    assert!(
+        matches!(world.proposals()[..], [Command::AddReplicas { replicas, .. }] if *replicas == vec![at(6399)])
+    );
+    world.input(QuorumInput::Proposed(name(), false));
+    world.pass(100);
+    assert_eq!(world.proposals().len(), 2, "tried again");
+}
+
+#[test]
+fn opinions_are_pushed_on_change_and_refreshed_each_second() {
+    let mut world = World::new();
+    let pushes = |world: &World| {
+        world
+            .effects
+            .iter()
+            .filter(|e| matches!(e, QuorumEffect::Broadcast(_)))
+            .count()
+    };
+    world.see(6379, |_| {});
+    assert_eq!(pushes(&world), 0, "nothing new");
+    world.see_master_down();
+    assert_eq!(pushes(&world), 1);
+    world.pass(1_000);
+    assert_eq!(pushes(&world), 2);
+}
+
+#[test]
+fn a_long_gap_is_tilt_and_nothing_is_opened_in_it() {
+    let mut world = World::new();
+    world.input(QuorumInput::Timer);
+    world.now = world.now.plus(10_000);
+    for port in [6380, 6381] {
+        world.see(port, |_| {});
+    }
+    world.see_master_down();
+    world.hear(2, |_| {});
+    assert_eq!(world.events()[0], "+tilt #tilt mode entered");
+    assert!(world.proposals().is_empty());
+    world.now = world.now.plus(2_100);
+    world.input(QuorumInput::Timer);
+    assert!(
+        world.events().contains(&"-tilt #tilt mode exited".to_owned()),
+        "{:?}",
+        world.events()
+    );
+}
