@@ -355,8 +355,7 @@ fn a_long_gap_is_tilt_and_nothing_is_opened_in_it() {
     world.hear(2, |_| {});
     assert_eq!(world.events()[0], "+tilt #tilt mode entered");
     assert!(world.proposals().is_empty());
-    world.now = world.now.plus(2_100);
-    world.input(QuorumInput::Timer);
+    (0..50).for_each(|_| world.pass(100));
     assert!(
         world.events().contains(&"-tilt #tilt mode exited".to_owned()),
         "{:?}",
