@@ -1,33 +1,31 @@
 //! Wiring of the process: who is started in which order, and how it ends.
 //!
-//! Start: listeners (a second process on the same port changes nothing) -> data directory -> log -> peers -> actors ->
+//! Start: listeners (a second process on the same port changes nothing) -> data directory -> peers -> log -> actors ->
 //! clients -> the file's lines. Stop: clients and admin first, then the actors (nothing acts any more), then peers,
 //! then the log, which closes its files.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use futures::future::BoxFuture;
-use raft_store::{Applied, Authority, DataDir, DirOptions, LocalFacts, RaftHandle, RaftSettings};
-use sentinel_core::failover::{Guard, Operation, OperationResult};
-use sentinel_core::replicated::State;
-use tokio::runtime::Handle;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use raft_store::{DataDir, DirOptions, LocalFacts, RaftHandle, RaftSettings};
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::actors::peers::{PeerBridge, PeerNews};
+use crate::actors::peers::PeerBridge;
 use crate::actors::proposals::GatewayHandle;
-use crate::actors::{self, ActorParts};
+use crate::actors::start::{ActorParts, Actors};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::front::{Listeners, PidFile, stop_on_signals};
-use crate::net::link::LinkHandle;
-use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTiming, Peers, ProtoTransport};
+use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTiming, Peers};
 use crate::pubsub::Hub;
-use crate::seeding;
 use crate::server::{Context, Settings};
 use crate::view::NodeView;
+use crate::{ports, seeding};
 
 /// Applied entries that may wait for the actors; then the log waits.
 const APPLIED_QUEUE: usize = 1_024;
@@ -37,10 +35,148 @@ const APPLIED_QUEUE: usize = 1_024;
 /// # Errors
 /// When the process cannot start: the text names what is wrong and what to do.
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(serve(config))
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime
+        .context("cannot start the runtime")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let clock: SharedClock = Arc::new(SystemClock::start());
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop)?;
+    let listeners = Listeners::open(&config).await.map_err(|reason| anyhow!(reason))?;
+    let dir = open_dir(&config).await?;
+    let _pidfile = config.pidfile.as_deref().and_then(PidFile::write);
+    tracing::info!("Sentinel ID is {}", dir.myid());
+
+    let facts = dir.facts();
+    let view = Arc::new(NodeView::new(dir.node(), dir.myid().clone(), Arc::default()));
+    let hub = Hub::start(Arc::clone(&clock));
+    let (bridge, news) = PeerBridge::new();
+    let identity = (dir.cluster_id(), dir.cluster_id().is_some());
+    let peers = Peers::start(
+        peer_settings(&config, &dir),
+        identity,
+        Arc::clone(&view),
+        Arc::clone(&clock),
+        bridge,
+    );
+    let (applied_in, applied) = mpsc::channel(APPLIED_QUEUE);
+    let transport = Arc::new(peers.transport());
+    let (raft, recovered) = RaftHandle::open(dir, RaftSettings::default(), transport, applied_in).await?;
+    view.state.store(Arc::clone(&recovered));
+
+    let gateway = GatewayHandle::new(raft.clone(), Handle::current(), Arc::clone(&clock));
+    let parts = ActorParts {
+        clock: Arc::clone(&clock),
+        runtime: Handle::current(),
+        view: Arc::clone(&view),
+        raft: raft.clone(),
+        recovered,
+        applied,
+        news,
+        peers: peers.clone(),
+        events: ports::events(&hub),
+        propose: gateway.propose_port(),
+        execute: ports::execute(raft.clone(), Handle::current()),
+    };
+    let actors = Actors::start(parts).await?;
+    gateway.simulate_with(ports::simulate(actors.failover.clone()));
+    gateway.choose_forced_with(ports::forced_choice(Arc::clone(&view), raft.clone()));
+    let founder = Founder::start(
+        founder_settings(&config),
+        peers.clone(),
+        raft.clone(),
+        Arc::clone(&clock),
+    );
+
+    let acceptor = Arc::new(peers.clone());
+    let settings = Settings::from_config(&config);
+    let control = Arc::new(gateway);
+    let context = Context::new(
+        view,
+        control,
+        hub,
+        acceptor,
+        Arc::clone(&clock),
+        settings,
+        stop.clone(),
+    );
+    listeners.serve(&Arc::new(context), &config, recorder());
+    let seeding = tokio::spawn(seed(config, facts, raft.clone(), clock));
+    let failure = tokio::spawn(say_storage_failure(raft.clone()));
+
+    stop.cancelled().await;
+    seeding.abort();
+    failure.abort();
+    founder.abort();
+    actors.stop().await;
+    peers.stop();
+    raft.shutdown().await;
+    tracing::warn!("Sentinel is now ready to exit, bye bye...");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn open_dir(config: &Config) -> anyhow::Result<DataDir> {
+    let path = config.data_dir();
+    let options = DirOptions {
+        myid: config.sentinel.myid.clone(),
+        accept_moved: false,
+    };
+    let open = move || DataDir::open(Path::new(&path), &options);
+    tokio::task::spawn_blocking(open)
+        .await?
+        .map_err(anyhow::Error::from)
+}
+
+fn peer_settings(config: &Config, dir: &DataDir) -> PeerSettings {
+    let sentinel = &config.sentinel;
+    let secret = PeerSecret::new(
+        sentinel.sentinel_user.clone(),
+        sentinel.sentinel_pass.clone(),
+        config.requirepass.clone(),
+    );
+    PeerSettings {
+        node: dir.node(),
+        myid: dir.myid().clone(),
+        boot: rand::random(),
+        listed: sentinel.peers.clone(),
+        announce_host: sentinel.announce_ip.clone(),
+        announce_port: sentinel.announce_port.unwrap_or(config.port),
+        secret,
+        timing: PeerTiming::default(),
+    }
+}
+
+fn founder_settings(config: &Config) -> FounderSettings {
+    let is_literal = |host: &&str| {
+        host.parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| !ip.is_unspecified())
+    };
+    let bound = config.bind.iter().map(|b| b.host.as_str()).find(is_literal);
+    FounderSettings {
+        odown_quorums: config.masters.iter().map(|m| m.options.odown_quorum).collect(),
+        fallback_host: bound.unwrap_or("127.0.0.1").to_owned(),
+    }
+}
+
+/// Metrics of the process; a second process in one (tests) goes without.
+fn recorder() -> Option<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().ok()
+}
+
+async fn seed(config: Config, facts: LocalFacts, raft: RaftHandle, clock: SharedClock) {
+    seeding::run(&config.masters, &facts, &raft, &clock).await;
+}
+
+/// A node whose disk failed neither votes nor acts any more, but goes on observing and answering: it says so.
+async fn say_storage_failure(raft: RaftHandle) {
+    let mut status = raft.watch();
+    if let Ok(failed) = status.wait_for(|s| s.failed.is_some()).await {
+        let why = failed.failed.clone().unwrap_or_default();
+        tracing::error!(
+            "The log cannot be written any more: {why}. This sentinel no longer votes; free or repair the disk of 'dir' and restart it."
+        );
+    }
 }

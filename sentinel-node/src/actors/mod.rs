@@ -10,5 +10,6 @@ pub mod monitor;
 pub mod peers;
 pub mod proposals;
 pub mod quorum;
+pub mod start;
 pub mod supervisor;
 mod timer;

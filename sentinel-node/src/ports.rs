@@ -1,0 +1,128 @@
+//! What the actors call on the outside: events, operations on Redis servers, simulated failures, forced choices.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Recipient;
+use futures::FutureExt as _;
+use raft_store::{Authority, RaftHandle};
+use sentinel_core::failover::{Crash, FailoverInput, OperationResult};
+use sentinel_core::replicated::Group;
+use sentinel_proto::MasterName;
+use sentinel_proto::info::ReportedRole;
+use tokio::runtime::Handle;
+
+use crate::actors::failover::ExecutePort;
+use crate::actors::messages::{EventSink, ToFailover};
+use crate::actors::proposals::{ForcedChoice, ForcedChoicePort, SimulatePort};
+use crate::control::{ControlError, SimulatedCrash};
+use crate::pubsub::Hub;
+use crate::view::NodeView;
+
+/// How long the authority to act may take to be confirmed by the raft_leader.
+const AUTHORITY_WITHIN: Duration = Duration::from_millis(500);
+
+/// Events to subscribers and the log.
+#[must_use]
+pub fn events(hub: &Hub) -> EventSink {
+    let hub = hub.clone();
+    Arc::new(move |event| hub.publish(event))
+}
+
+/// Operations: fresh authority and the guard first, then the link.
+#[must_use]
+pub fn execute(raft: RaftHandle, main: Handle) -> ExecutePort {
+    Arc::new(move |link, what, guard| {
+        let raft = raft.clone();
+        let work = main.spawn(async move {
+            if let Authority::Denied(why) = raft.confirm_authority(AUTHORITY_WITHIN).await {
+                return OperationResult::Denied(why);
+            }
+            if !guard.holds(&raft.state()) {
+                return OperationResult::Denied("the plan is not the applied one any more".to_owned());
+            }
+            let text = format!("{what:?}");
+            let result = link.operate(what).await;
+            match &result {
+                OperationResult::Refused(why) => {
+                    tracing::warn!("{}: {text} was refused: {why}", guard.master)
+                }
+                OperationResult::Unreachable(why) => tracing::debug!("{}: {text}: {why}", guard.master),
+                OperationResult::Done { .. } | OperationResult::Denied(_) => {}
+            }
+            result
+        });
+        work.map(|result| result.unwrap_or_else(|e| OperationResult::Unreachable(e.to_string())))
+            .boxed()
+    })
+}
+
+/// Ends the process as if it had died: status 99, nothing is cleaned up.
+pub fn crash(_: Crash) {
+    tracing::warn!("Sentinel CRASH because of SENTINEL simulate-failure");
+    crate::log::flush();
+    std::process::exit(99);
+}
+
+/// `SENTINEL SIMULATE-FAILURE`.
+#[must_use]
+pub fn simulate(failover: Recipient<ToFailover>) -> SimulatePort {
+    Arc::new(move |crashes: Vec<SimulatedCrash>| {
+        let armed: BTreeSet<Crash> = crashes
+            .into_iter()
+            .map(|crash| match crash {
+                SimulatedCrash::AfterElection | SimulatedCrash::AfterOpen => Crash::AfterOpen,
+                SimulatedCrash::AfterChoose => Crash::AfterChoose,
+                SimulatedCrash::AfterPromotion => Crash::AfterPromotion,
+                SimulatedCrash::AfterSwitch => Crash::AfterSwitch,
+            })
+            .collect();
+        if failover.try_send(ToFailover(FailoverInput::Arm(armed))).is_err() {
+            metrics::counter!("sentinel_mailbox_full").increment(1);
+        }
+    })
+}
+
+/// `SENTINEL FAILOVER`: refused at once when nobody could be promoted; else the raft_leader chooses from fresh reports.
+#[must_use]
+pub fn forced_choice(view: Arc<NodeView>, raft: RaftHandle) -> ForcedChoicePort {
+    Arc::new(move |master: MasterName| {
+        let answer = choose_forced(&view, &raft, &master);
+        std::future::ready(answer).boxed()
+    })
+}
+
+fn choose_forced(
+    view: &NodeView,
+    raft: &RaftHandle,
+    master: &MasterName,
+) -> Result<ForcedChoice, ControlError> {
+    let state = view.state.load();
+    if let Some(group) = state.groups.get(master) {
+        if !has_candidate(view, group) {
+            return Err(ControlError::NoGoodReplica);
+        }
+    }
+    let no_leader = || ControlError::NoMajority("no raft_leader is known".to_owned());
+    let executor = raft.status().raft_leader.ok_or_else(no_leader)?;
+    Ok(ForcedChoice {
+        executor,
+        choice: None,
+        evidence: Vec::new(),
+        before: Vec::new(),
+    })
+}
+
+fn has_candidate(view: &NodeView, group: &Group) -> bool {
+    group
+        .replicas
+        .keys()
+        .filter_map(|replica| view.instance(&group.name, replica))
+        .any(|replica| {
+            replica.connected
+                && replica.sdown_since.is_none()
+                && replica.priority > 0
+                && replica.role == ReportedRole::Replica
+        })
+}
