@@ -17,7 +17,5 @@ pub mod model;
 mod plan;
 mod routes;
 mod snapshot;
-#[cfg(test)]
-mod tests;
 
 pub use routes::{Admin, bind, serve};
