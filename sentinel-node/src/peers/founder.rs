@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const QUIET_MS: u64 = 1_500;
 /// How often an unchanged wait is logged again.
 const REPEAT_MS: u64 = 30_000;
+/// How often a changing reason is logged: attempts to connect may fail in turns in different ways.
+const CHANGED_MS: u64 = 5_000;
 /// Deadline of one proposal about members.
 const PROPOSE_WITHIN: Duration = Duration::from_secs(2);
 /// Questions of other founders waiting for an answer.
@@ -181,7 +183,7 @@ impl Founder {
             return;
         }
         let repeat = match &self.said {
-            Some((said, at)) => said != text || now.ms_since(*at) >= REPEAT_MS,
+            Some((said, at)) => now.ms_since(*at) >= if said == text { REPEAT_MS } else { CHANGED_MS },
             None => true,
         };
         if repeat {

@@ -144,10 +144,9 @@ impl Roster {
                 }
             }
             Note::TurnedAway { remote, reason } => {
-                self.complain(
-                    remote.ip().to_string(),
-                    format!("connection of a sentinel from {remote} refused: {reason}"),
-                );
+                // Without the port: it is another one at each attempt.
+                let text = format!("connection of a sentinel from {} refused: {reason}", remote.ip());
+                self.complain(text.clone(), text);
             }
             Note::Resolved(addresses) => {
                 self.resolved
