@@ -359,3 +359,51 @@ async fn an_address_changed_in_the_file_becomes_committed() {
         node.stop().await;
     }
 }
+
+/// Each seed restarts nodes at other moments of the founding; `FOUNDING_SEED=<n>` runs one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarts_at_any_moment_of_the_founding_end_in_one_group() {
+    let only = std::env::var("FOUNDING_SEED")
+        .ok()
+        .and_then(|s| s.parse::<u64>().ok());
+    let seeds = only.map_or(0..8, |seed| seed..seed + 1);
+    for seed in seeds {
+        println!("reproduce with FOUNDING_SEED={seed}");
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut random = |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 33) % below
+        };
+        let (doors, addresses) = listeners(3).await;
+        drop(doors);
+        let world = World {
+            root: tempfile::tempdir().unwrap(),
+            addresses,
+        };
+        let mut nodes: Vec<Option<Node>> = (0..3).map(|_| None).collect();
+        for (n, slot) in nodes.iter_mut().enumerate() {
+            *slot = Some(world.restart(n).await);
+            tokio::time::sleep(Duration::from_millis(random(120))).await;
+        }
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(random(150))).await;
+            let n = usize::try_from(random(3)).unwrap_or(0);
+            if let Some(node) = nodes[n].take() {
+                node.stop().await;
+            }
+            nodes[n] = Some(world.restart(n).await);
+        }
+        let nodes: Vec<Node> = nodes.into_iter().flatten().collect();
+        wait_until_agreed(&nodes, 3).await;
+        let cluster = nodes[0].raft.cluster_id();
+        assert!(
+            cluster.is_some() && nodes.iter().all(|n| n.raft.cluster_id() == cluster),
+            "FOUNDING_SEED={seed}"
+        );
+        for node in nodes {
+            node.stop().await;
+        }
+    }
+}
