@@ -187,7 +187,7 @@ impl Founder {
             None => true,
         };
         if repeat {
-            tracing::warn!(target: "founding", "{text}");
+            tracing::warn!(target: "sentinel::founding", "{text}");
             self.said = Some((text.to_owned(), now));
         }
     }
@@ -222,7 +222,7 @@ impl Founder {
         raft.found(&nodes, cluster_id).await.map_err(text)?;
         peers.set_identity(Some(cluster_id), true);
         tracing::info!(
-            target: "founding",
+            target: "sentinel::founding",
             "founded the group {cluster_id:016x} of {} sentinel(s): {}",
             members.len(),
             members.iter().map(|(_, _, address)| address.to_string()).collect::<Vec<_>>().join(", ")
@@ -267,7 +267,7 @@ impl Founder {
         let Some(address) = founding::own_member_change(own, &census, &state) else {
             return;
         };
-        tracing::info!(target: "peers", "this sentinel is reached at {address}: telling the group");
+        tracing::info!(target: "sentinel::peers", "this sentinel is reached at {address}: telling the group");
         let command = Command::SetMember {
             node: own.node,
             myid: own.myid.clone(),

@@ -282,7 +282,7 @@ impl Lanes {
             Ok(Encoded::Whole(bytes)) => self.fast.try_send(bytes).is_ok(),
             Ok(Encoded::Bulk(bytes)) => self.bulk.try_send(bytes).is_ok(),
             Err(e) => {
-                tracing::warn!(target: "peers", "cannot encode a frame: {e}");
+                tracing::warn!(target: "sentinel::peers", "cannot encode a frame: {e}");
                 false
             }
         }
@@ -564,7 +564,7 @@ fn take_opinions(link: &Link, out: &mut BytesMut) {
         match encode(&frame) {
             Ok(Encoded::Whole(bytes)) => out.extend_from_slice(&bytes),
             Ok(Encoded::Bulk(_)) | Err(_) => {
-                tracing::warn!(target: "peers", "opinions do not fit a frame");
+                tracing::warn!(target: "sentinel::peers", "opinions do not fit a frame");
             }
         }
     }

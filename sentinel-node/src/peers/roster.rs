@@ -130,7 +130,7 @@ impl Roster {
             Note::Hello { connection, hello } => self.heard(connection, &hello),
             Note::Gone { connection, reason } => self.gone(connection, &reason),
             Note::Myself(address) => {
-                tracing::info!(target: "peers", "'sentinel peer' {address} is this node itself");
+                tracing::info!(target: "sentinel::peers", "'sentinel peer' {address} is this node itself");
                 self.directory.is_myself(&address);
             }
             Note::DialFailed {
@@ -204,7 +204,7 @@ impl Roster {
                 .address(link.node)
                 .map(|a| a.to_string())
                 .unwrap_or_default();
-            tracing::info!(target: "peers", "sentinel {} connected at {address}", hello.myid);
+            tracing::info!(target: "sentinel::peers", "sentinel {} connected at {address}", hello.myid);
         }
         self.links.insert(link.id, link);
     }
@@ -233,7 +233,7 @@ impl Roster {
                 .address(link.node)
                 .map(|a| a.to_string())
                 .unwrap_or_default();
-            tracing::info!(target: "peers", "connection to the sentinel at {address} lost: {reason}");
+            tracing::info!(target: "sentinel::peers", "connection to the sentinel at {address} lost: {reason}");
         }
     }
 
@@ -242,7 +242,7 @@ impl Roster {
         if self.complaints.get(&place) == Some(&text) {
             return;
         }
-        tracing::warn!(target: "peers", "{text}");
+        tracing::warn!(target: "sentinel::peers", "{text}");
         if self.complaints.len() >= MAX_COMPLAINTS {
             self.complaints.clear();
         }

@@ -138,7 +138,7 @@ impl Peers {
     ) -> Self {
         if settings.secret.is_none() && !settings.listed.is_empty() {
             tracing::warn!(
-                target: "peers",
+                target: "sentinel::peers",
                 "Sentinels do not authenticate to each other: only members and the addresses of 'sentinel peer' lines are accepted. \
                  Set requirepass, or sentinel-user and sentinel-pass, in every sentinel.conf"
             );
