@@ -123,11 +123,13 @@ impl World {
     }
 
     fn proposals(&self) -> Vec<&Command> {
-        let proposed = |e| match e {
-            &QuorumEffect::Propose(_, ref command) => Some(command),
-            _ => None,
-        };
-        self.effects.iter().filter_map(proposed).collect()
+        let mut commands = Vec::new();
+        for effect in &self.effects {
+            if let QuorumEffect::Propose(_, command) = effect {
+                commands.push(command);
+            }
+        }
+        commands
     }
 
     fn events(&self) -> Vec<String> {
