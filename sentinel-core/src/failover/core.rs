@@ -12,13 +12,6 @@ use crate::time::MonoTime;
 
 /// A proposal without an answer for this long is made again.
 const PROPOSAL_PATIENCE_MS: u64 = 2_500;
-/// Grace for an executor whose connection is missing: it may just be reconnecting.
-const EXECUTOR_GRACE_MS: u64 = 100;
-/// An executor that makes no progress before the switch for this long is replaced.
-const PROGRESS_PATIENCE_MS: u64 = 3_000;
-/// ... and for a forced plan, which may wait for offsets to become equal.
-const FORCED_PATIENCE_MS: u64 = 12_000;
-
 /// See the module's description.
 #[derive(Debug)]
 pub struct FailoverCore {
@@ -27,7 +20,7 @@ pub struct FailoverCore {
     pub(super) work: BTreeMap<MasterName, Work>,
     pub(super) is_raft_leader: bool,
     pub(super) has_majority: bool,
-    connected: BTreeSet<NodeId>,
+    pub(super) connected: BTreeSet<NodeId>,
     armed: BTreeSet<Crash>,
     next_operation: u64,
 }
@@ -46,13 +39,14 @@ pub(super) struct Work {
     pub(super) repairs: BTreeMap<HostPort, Repair>,
     pub(super) proposing_until: Option<MonoTime>,
     /// The plan as last seen and since when it looks like this.
-    plan_seen: Option<(PlanMark, MonoTime)>,
-    executor_missing_since: Option<MonoTime>,
+    pub(super) plan_seen: Option<(PlanMark, MonoTime)>,
+    pub(super) executor_missing_since: Option<MonoTime>,
     shown: Option<&'static str>,
     pub(super) wake: Option<MonoTime>,
 }
 
-type PlanMark = (u64, u32, Option<HostPort>, bool);
+/// What a plan looks like: epoch, generation, chosen replica, switched.
+pub(super) type PlanMark = (u64, u32, Option<HostPort>, bool);
 
 /// Repeated attempts on one instance.
 #[derive(Debug, Default, Clone)]
@@ -366,42 +360,6 @@ impl FailoverCore {
                 work.repairs.clear();
             }
         }
-    }
-
-    fn consider_take_over(&mut self, scene: &Scene<'_>, plan: &Plan, effects: &mut Vec<FailoverEffect>) {
-        let connected = self.connected.contains(&plan.executor);
-        let leads = self.is_raft_leader && self.has_majority;
-        let Some(work) = self.work.get_mut(scene.name) else {
-            return;
-        };
-        if !leads {
-            work.executor_missing_since = None;
-            return;
-        }
-        let missing_since = (!connected).then(|| work.executor_missing_since.unwrap_or(scene.now));
-        work.executor_missing_since = missing_since;
-        let seen = work.plan_seen.as_ref().map_or(scene.now, |(_, at)| *at);
-        let patience = match (&plan.phase, &plan.cause) {
-            (Phase::Switched { .. }, _) => scene.group.options.failover_timeout_ms.saturating_add(5_000),
-            (_, PlanCause::Forced) => FORCED_PATIENCE_MS,
-            _ => PROGRESS_PATIENCE_MS,
-        };
-        let due = match missing_since {
-            Some(since) => since.plus(EXECUTOR_GRACE_MS).min(seen.plus(patience)),
-            None => seen.plus(patience),
-        };
-        if scene.now < due {
-            wake_at(work, due);
-            return;
-        }
-        let command = Command::Reassign {
-            master: scene.name.clone(),
-            failover_epoch: plan.failover_epoch,
-            executor_generation: plan.executor_generation,
-            executor: self.me,
-            at: scene.wall,
-        };
-        self.propose(scene, command, effects);
     }
 
     /// Proposes, unless a proposal for this group is on its way.

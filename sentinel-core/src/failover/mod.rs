@@ -23,6 +23,7 @@
 mod core;
 mod drive;
 mod reconf;
+mod take_over;
 mod types;
 
 pub use self::core::FailoverCore;

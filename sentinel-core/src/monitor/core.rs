@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use sentinel_proto::EvidenceClass;
 use sentinel_proto::event::{Event, EventName, InstanceRef};
-use sentinel_proto::info::{InstanceReport, ReportedRole};
-use sentinel_proto::role::{ReplicaLink, RoleReport};
+use sentinel_proto::info::ReportedRole;
 use sentinel_proto::types::HostPort;
 
 use super::judge::judge;
+use super::reports::classify;
 use super::types::{
     Assignment, LinkFailure, MonitorEffect, MonitorInput, PingAnswer, RoleAnswer, SUSPECT_PROBE_PERIOD_MS,
     Schedule, probe_period_ms,
 };
-use crate::instance::{InstanceFacts, ReplicationLink, Report};
+use crate::instance::{InstanceFacts, ReplicationLink};
 use crate::time::MonoTime;
 
 /// Sentinel's INFO period.
@@ -40,8 +40,8 @@ enum Link {
 /// See the module's description.
 #[derive(Debug)]
 pub struct MonitorCore {
-    facts: InstanceFacts,
-    assignment: Assignment,
+    pub(super) facts: InstanceFacts,
+    pub(super) assignment: Assignment,
     assigned_at: MonoTime,
     link: Link,
     generation: u64,
@@ -53,7 +53,7 @@ pub struct MonitorCore {
     /// Failures since the link was last up.
     failures: u32,
     schedule: Schedule,
-    listed: Vec<HostPort>,
+    pub(super) listed: Vec<HostPort>,
     last_reply: MonoTime,
     info_at: Option<MonoTime>,
     info_text: Option<Arc<str>>,
@@ -326,121 +326,13 @@ impl MonitorCore {
         }
     }
 
-    fn observe(&mut self, class: EvidenceClass, now: MonoTime) {
+    pub(super) fn observe(&mut self, class: EvidenceClass, now: MonoTime) {
         if self.facts.class != class {
             self.facts.class = class;
             self.facts.class_since = now;
         }
         if class != EvidenceClass::Refused {
             self.facts.refused_count = 0;
-        }
-    }
-
-    fn role_seen(&mut self, role: RoleReport, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
-        match role {
-            RoleReport::Master { offset, replicas } => {
-                self.report(ReportedRole::Master, None, ReplicationLink::Down, offset, now);
-                self.list(
-                    replicas.into_iter().map(|(address, _)| address).collect(),
-                    effects,
-                );
-            }
-            RoleReport::Replica { master, link, offset } => {
-                let link = match link {
-                    ReplicaLink::Connected => ReplicationLink::Up,
-                    ReplicaLink::Sync => ReplicationLink::Syncing,
-                    ReplicaLink::Connect | ReplicaLink::Connecting => ReplicationLink::Down,
-                };
-                self.report(ReportedRole::Replica, Some(master), link, offset, now);
-            }
-            RoleReport::Sentinel { .. } => self.observe(EvidenceClass::ErrorReply, now),
-        }
-    }
-
-    fn informed(&mut self, info: &InstanceReport, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
-        if let Some(run_id) = info.run_id.as_ref().filter(|id| **id != self.facts.run_id) {
-            if !self.facts.run_id.is_empty() {
-                effects.push(MonitorEffect::Event(Event::about(
-                    EventName::Reboot,
-                    &self.instance_ref(),
-                )));
-            }
-            self.facts.run_id.clone_from(run_id);
-        }
-        match info.role {
-            Some(ReportedRole::Master) => {
-                let offset = info.master_repl_offset.unwrap_or(0);
-                self.report(ReportedRole::Master, None, ReplicationLink::Down, offset, now);
-                self.list(info.replicas.clone(), effects);
-            }
-            Some(ReportedRole::Replica) => self.informed_replica(info, now),
-            None => {}
-        }
-    }
-
-    fn informed_replica(&mut self, info: &InstanceReport, now: MonoTime) {
-        let link = match (info.master_sync_in_progress, info.master_link_up) {
-            (Some(true), _) => ReplicationLink::Syncing,
-            (_, Some(true)) => ReplicationLink::Up,
-            _ => ReplicationLink::Down,
-        };
-        let follows = match (&info.master_host, info.master_port) {
-            (Some(host), Some(port)) => Some(HostPort::new(host.clone(), port)),
-            _ => None,
-        };
-        self.report(
-            ReportedRole::Replica,
-            follows,
-            link,
-            info.slave_repl_offset.unwrap_or(0),
-            now,
-        );
-        self.facts.priority = info
-            .slave_priority
-            .and_then(|p| u32::try_from(p).ok())
-            .unwrap_or(100);
-        if let Some(report) = &mut self.facts.report {
-            let seconds = |s: Option<i64>| s.and_then(|s| u64::try_from(s).ok());
-            report.link_down_ms = seconds(info.master_link_down_since_s)
-                .unwrap_or(0)
-                .saturating_mul(1_000);
-            report.last_io_s = seconds(info.master_last_io_s);
-            report.last_io_at = now;
-        }
-    }
-
-    fn report(
-        &mut self,
-        role: ReportedRole,
-        follows: Option<HostPort>,
-        link: ReplicationLink,
-        offset: i64,
-        now: MonoTime,
-    ) {
-        let before = self.facts.report.as_ref();
-        let same = before.filter(|r| r.role == role);
-        self.facts.report = Some(Report {
-            role,
-            role_since: same.map_or(now, |r| r.role_since),
-            follows,
-            link,
-            link_down_ms: before
-                .filter(|_| link != ReplicationLink::Up)
-                .map_or(0, |r| r.link_down_ms),
-            last_io_s: before.and_then(|r| r.last_io_s),
-            last_io_at: before.map_or(now, |r| r.last_io_at),
-            offset: u64::try_from(offset).unwrap_or(0),
-            at: now,
-        });
-    }
-
-    fn list(&mut self, mut replicas: Vec<HostPort>, effects: &mut Vec<MonitorEffect>) {
-        replicas.sort();
-        replicas.dedup();
-        let is_ours = self.assignment.role == ReportedRole::Master;
-        if is_ours && !replicas.is_empty() && replicas != self.listed {
-            self.listed.clone_from(&replicas);
-            effects.push(MonitorEffect::ReplicasListed(replicas));
         }
     }
 
@@ -572,7 +464,7 @@ impl MonitorCore {
         }
     }
 
-    fn instance_ref(&self) -> InstanceRef {
+    pub(super) fn instance_ref(&self) -> InstanceRef {
         let Assignment {
             master,
             master_address,
@@ -583,22 +475,6 @@ impl MonitorCore {
             ReportedRole::Master => InstanceRef::master(master, &self.facts.address),
             ReportedRole::Replica => InstanceRef::replica(&self.facts.address, master, master_address),
         }
-    }
-}
-
-/// sentinel.c `sentinelPingReplyCallback`: PONG, LOADING and MASTERDOWN are acceptable, all else counts as silence.
-fn classify(ping: &PingAnswer) -> EvidenceClass {
-    match ping {
-        Ok(text) if text.starts_with("PONG") => EvidenceClass::Alive,
-        Ok(_) => EvidenceClass::ErrorReply,
-        Err(text) => match text.split([' ', ':']).next().unwrap_or_default() {
-            "LOADING" => EvidenceClass::Loading,
-            "MASTERDOWN" => EvidenceClass::Alive,
-            "BUSY" => EvidenceClass::Busy,
-            "MISCONF" => EvidenceClass::PersistFail,
-            "NOAUTH" | "WRONGPASS" | "NOPERM" => EvidenceClass::Auth,
-            _ => EvidenceClass::ErrorReply,
-        },
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod core;
 mod judge;
+mod reports;
 mod types;
 
 pub use self::core::MonitorCore;

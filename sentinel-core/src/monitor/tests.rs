@@ -1,3 +1,4 @@
+use sentinel_proto::role::{ReplicaLink, RoleReport};
 use sentinel_proto::types::MasterName;
 
 use super::*;

@@ -23,7 +23,7 @@ use super::messages::{
 use super::monitor::{Monitor, MonitorPorts, instance_view};
 use crate::clock::SharedClock;
 use crate::net::link::{Deliver, LinkHandle, LinkSettings};
-use crate::view::{InstanceKey, NodeView};
+use crate::view::{InstanceKey, InstanceView, NodeView};
 
 /// Messages that may wait.
 pub const MAILBOX: usize = 8192;
@@ -55,6 +55,8 @@ pub struct Supervisor {
     state: Arc<State>,
     children: BTreeMap<InstanceKey, Child>,
     attention: BTreeMap<MasterName, bool>,
+    /// Snapshots of the children, published as a whole when the topology changed.
+    cells: BTreeMap<InstanceKey, Arc<ArcSwap<InstanceView>>>,
 }
 
 impl Supervisor {
@@ -66,6 +68,7 @@ impl Supervisor {
             state: Arc::default(),
             children: BTreeMap::new(),
             attention: BTreeMap::new(),
+            cells: BTreeMap::new(),
         }
     }
 
@@ -88,7 +91,7 @@ impl Supervisor {
         }
         self.attention.retain(|name, _| state.groups.contains_key(name));
         if topology || !gone.is_empty() {
-            self.publish(&gone);
+            self.parts.view.instances.store(Arc::new(self.cells.clone()));
         }
     }
 
@@ -139,9 +142,7 @@ impl Supervisor {
         let now = self.parts.clock.mono();
         let core = MonitorCore::new(key.1.clone(), assignment.clone(), now);
         let cell = Arc::new(ArcSwap::from_pointee(instance_view(&core, None)));
-        let mut instances = BTreeMap::clone(&self.parts.view.instances.load());
-        instances.insert(key.clone(), Arc::clone(&cell));
-        self.parts.view.instances.store(Arc::new(instances));
+        self.cells.insert(key.clone(), Arc::clone(&cell));
 
         let (clock, ports) = (Arc::clone(&self.parts.clock), self.parts.ports.clone());
         let (runtime, links) = (self.parts.runtime.clone(), self.parts.links.clone());
@@ -178,6 +179,7 @@ impl Supervisor {
         let Some(child) = self.children.remove(key) else {
             return;
         };
+        self.cells.remove(key);
         deliver(&child.monitor, Stop);
         let (name, address) = key.clone();
         let quorum = QuorumInput::InstanceGone(name.clone(), address.clone());
@@ -195,13 +197,6 @@ impl Supervisor {
         if sent.contains(&false) {
             metrics::counter!("sentinel_mailbox_full").increment(1);
         }
-    }
-
-    /// Drops the snapshots of instances that are gone.
-    fn publish(&self, gone: &[InstanceKey]) {
-        let mut instances = BTreeMap::clone(&self.parts.view.instances.load());
-        instances.retain(|key, _| !gone.contains(key) || self.children.contains_key(key));
-        self.parts.view.instances.store(Arc::new(instances));
     }
 }
 

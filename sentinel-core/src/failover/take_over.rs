@@ -1,0 +1,56 @@
+//! Replacing an executor that is gone, or makes no progress.
+
+use super::core::{FailoverCore, Scene, wake_at};
+use super::types::FailoverEffect;
+use crate::replicated::{Command, Phase, Plan, PlanCause};
+
+/// Grace for an executor whose connection is missing: it may just be reconnecting.
+const EXECUTOR_GRACE_MS: u64 = 100;
+/// An executor that makes no progress before the switch for this long is replaced.
+const PROGRESS_PATIENCE_MS: u64 = 3_000;
+/// ... and for a forced plan, which may wait for offsets to become equal.
+const FORCED_PATIENCE_MS: u64 = 12_000;
+
+impl FailoverCore {
+    /// One look at a plan of another executor: the raft_leader takes it over when it has to.
+    pub(super) fn consider_take_over(
+        &mut self,
+        scene: &Scene<'_>,
+        plan: &Plan,
+        effects: &mut Vec<FailoverEffect>,
+    ) {
+        let connected = self.connected.contains(&plan.executor);
+        let leads = self.is_raft_leader && self.has_majority;
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return;
+        };
+        if !leads {
+            work.executor_missing_since = None;
+            return;
+        }
+        let missing_since = (!connected).then(|| work.executor_missing_since.unwrap_or(scene.now));
+        work.executor_missing_since = missing_since;
+        let seen = work.plan_seen.as_ref().map_or(scene.now, |(_, at)| *at);
+        let patience = match (&plan.phase, &plan.cause) {
+            (Phase::Switched { .. }, _) => scene.group.options.failover_timeout_ms.saturating_add(5_000),
+            (_, PlanCause::Forced) => FORCED_PATIENCE_MS,
+            _ => PROGRESS_PATIENCE_MS,
+        };
+        let due = match missing_since {
+            Some(since) => since.plus(EXECUTOR_GRACE_MS).min(seen.plus(patience)),
+            None => seen.plus(patience),
+        };
+        if scene.now < due {
+            wake_at(work, due);
+            return;
+        }
+        let command = Command::Reassign {
+            master: scene.name.clone(),
+            failover_epoch: plan.failover_epoch,
+            executor_generation: plan.executor_generation,
+            executor: self.me,
+            at: scene.wall,
+        };
+        self.propose(scene, command, effects);
+    }
+}

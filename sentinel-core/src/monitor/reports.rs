@@ -1,0 +1,145 @@
+//! Taking in what an instance says about itself.
+
+use sentinel_proto::EvidenceClass;
+use sentinel_proto::event::{Event, EventName};
+use sentinel_proto::info::{InstanceReport, ReportedRole};
+use sentinel_proto::role::{ReplicaLink, RoleReport};
+use sentinel_proto::types::HostPort;
+
+use super::core::MonitorCore;
+use super::types::{MonitorEffect, PingAnswer};
+use crate::instance::{ReplicationLink, Report};
+use crate::time::MonoTime;
+
+impl MonitorCore {
+    /// ROLE.
+    pub(super) fn role_seen(&mut self, role: RoleReport, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        match role {
+            RoleReport::Master { offset, replicas } => {
+                self.report(ReportedRole::Master, None, ReplicationLink::Down, offset, now);
+                self.list(
+                    replicas.into_iter().map(|(address, _)| address).collect(),
+                    effects,
+                );
+            }
+            RoleReport::Replica { master, link, offset } => {
+                let link = match link {
+                    ReplicaLink::Connected => ReplicationLink::Up,
+                    ReplicaLink::Sync => ReplicationLink::Syncing,
+                    ReplicaLink::Connect | ReplicaLink::Connecting => ReplicationLink::Down,
+                };
+                self.report(ReportedRole::Replica, Some(master), link, offset, now);
+            }
+            RoleReport::Sentinel { .. } => self.observe(EvidenceClass::ErrorReply, now),
+        }
+    }
+
+    /// INFO.
+    pub(super) fn informed(
+        &mut self,
+        info: &InstanceReport,
+        now: MonoTime,
+        effects: &mut Vec<MonitorEffect>,
+    ) {
+        if let Some(run_id) = info.run_id.as_ref().filter(|id| **id != self.facts.run_id) {
+            if !self.facts.run_id.is_empty() {
+                effects.push(MonitorEffect::Event(Event::about(
+                    EventName::Reboot,
+                    &self.instance_ref(),
+                )));
+            }
+            self.facts.run_id.clone_from(run_id);
+        }
+        match info.role {
+            Some(ReportedRole::Master) => {
+                let offset = info.master_repl_offset.unwrap_or(0);
+                self.report(ReportedRole::Master, None, ReplicationLink::Down, offset, now);
+                self.list(info.replicas.clone(), effects);
+            }
+            Some(ReportedRole::Replica) => self.informed_replica(info, now),
+            None => {}
+        }
+    }
+
+    fn informed_replica(&mut self, info: &InstanceReport, now: MonoTime) {
+        let link = match (info.master_sync_in_progress, info.master_link_up) {
+            (Some(true), _) => ReplicationLink::Syncing,
+            (_, Some(true)) => ReplicationLink::Up,
+            _ => ReplicationLink::Down,
+        };
+        let follows = match (&info.master_host, info.master_port) {
+            (Some(host), Some(port)) => Some(HostPort::new(host.clone(), port)),
+            _ => None,
+        };
+        self.report(
+            ReportedRole::Replica,
+            follows,
+            link,
+            info.slave_repl_offset.unwrap_or(0),
+            now,
+        );
+        self.facts.priority = info
+            .slave_priority
+            .and_then(|p| u32::try_from(p).ok())
+            .unwrap_or(100);
+        if let Some(report) = &mut self.facts.report {
+            let seconds = |s: Option<i64>| s.and_then(|s| u64::try_from(s).ok());
+            report.link_down_ms = seconds(info.master_link_down_since_s)
+                .unwrap_or(0)
+                .saturating_mul(1_000);
+            report.last_io_s = seconds(info.master_last_io_s);
+            report.last_io_at = now;
+        }
+    }
+
+    fn report(
+        &mut self,
+        role: ReportedRole,
+        follows: Option<HostPort>,
+        link: ReplicationLink,
+        offset: i64,
+        now: MonoTime,
+    ) {
+        let before = self.facts.report.as_ref();
+        let same = before.filter(|r| r.role == role);
+        self.facts.report = Some(Report {
+            role,
+            role_since: same.map_or(now, |r| r.role_since),
+            follows,
+            link,
+            link_down_ms: before
+                .filter(|_| link != ReplicationLink::Up)
+                .map_or(0, |r| r.link_down_ms),
+            last_io_s: before.and_then(|r| r.last_io_s),
+            last_io_at: before.map_or(now, |r| r.last_io_at),
+            offset: u64::try_from(offset).unwrap_or(0),
+            at: now,
+        });
+    }
+
+    fn list(&mut self, mut replicas: Vec<HostPort>, effects: &mut Vec<MonitorEffect>) {
+        replicas.sort();
+        replicas.dedup();
+        let is_ours = self.assignment.role == ReportedRole::Master;
+        if is_ours && !replicas.is_empty() && replicas != self.listed {
+            self.listed.clone_from(&replicas);
+            effects.push(MonitorEffect::ReplicasListed(replicas));
+        }
+    }
+}
+
+/// sentinel.c `sentinelPingReplyCallback`: PONG, LOADING and MASTERDOWN are acceptable, all else counts as silence.
+pub(super) fn classify(ping: &PingAnswer) -> EvidenceClass {
+    match ping {
+        Ok(text) if text.starts_with("PONG") => EvidenceClass::Alive,
+        Ok(_) => EvidenceClass::ErrorReply,
+        Err(text) => match text.split([' ', ':']).next().unwrap_or_default() {
+            "LOADING" => EvidenceClass::Loading,
+            "MASTERDOWN" => EvidenceClass::Alive,
+            "BUSY" => EvidenceClass::Busy,
+            "MISCONF" => EvidenceClass::PersistFail,
+            "NOAUTH" | "WRONGPASS" | "NOPERM" => EvidenceClass::Auth,
+            _ => EvidenceClass::ErrorReply,
+        },
+    }
+}
