@@ -221,13 +221,19 @@ impl RaftHandle {
         if !members.contains(&self.inner.me) {
             return Err(FoundError::NotAMember);
         }
+        if self.is_initialised() {
+            return Err(FoundError::AlreadyInitialised(self.cluster_id().unwrap_or(0)));
+        }
         self.adopt_cluster(cluster_id).await?;
         let members: std::collections::BTreeMap<u64, ()> = members.iter().map(|node| (node.0, ())).collect();
-        self.inner
-            .raft
-            .initialize(members)
+        let raft = &self.inner.raft;
+        raft.initialize(members)
             .await
-            .map_err(|e| FoundError::Raft(e.to_string()))
+            .map_err(|e| FoundError::Raft(e.to_string()))?;
+        // From here on `status` shows the members.
+        let shown = raft.wait(Some(START_DEADLINE));
+        let shown = shown.metrics(|m| m.last_log_index.is_some(), "founded").await;
+        shown.map(|_| ()).map_err(|e| FoundError::Raft(e.to_string()))
     }
 
     /// Agrees to become a member of group `cluster_id` (not 0): durable when this returns. Until then no request
@@ -267,6 +273,8 @@ impl RaftHandle {
     }
 
     /// Proposes a command; forwarded to the raft_leader when that is another node.
+    ///
+    /// Not to be awaited by the task that drains the `applied` channel: applying waits when that is full.
     ///
     /// It is tried again only while it is certain that nobody accepted it. After [`Proposal::Yes`] and
     /// [`Proposal::No`] the entry is applied on this node as well, if that happens before the deadline.

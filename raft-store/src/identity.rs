@@ -17,8 +17,8 @@
 //! * nothing is overwritten when something is wrong: every error leaves the files as they are;
 //! * a copy of the directory is refused: it has another inode (or birth time) than the one recorded.
 //!
-//! Caveat: a clone of the whole block device keeps inodes and birth times. That is noticed by peers, which
-//! see one node id at two addresses.
+//! Caveats: a clone of the whole block device keeps inodes and birth times, and on FUSE file systems inodes mean
+//! nothing, so a copy is not noticed here. It is noticed by peers, which see one node id at two addresses.
 //!
 //! All functions block on the disk; call them before the runtime is busy or from a blocking thread.
 
@@ -59,9 +59,13 @@ pub struct DirOptions {
     pub accept_moved: bool,
 }
 
+/// Magic number of FUSE file systems (`FUSE_SUPER_MAGIC` in `linux/magic.h`).
+const FUSE: u64 = 0x6573_5546;
+
 /// What makes a directory this one and not a copy of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
+    /// 0 = unknown: inodes of this file system do not outlive a mount.
     dir_inode: u64,
     lock_inode: u64,
     /// Birth time of the lock file in nanoseconds; `None` where the file system does not record it.
@@ -222,6 +226,14 @@ fn remove_leftovers(path: &Path) -> Result<(), OpenError> {
 
 fn place(path: &Path, lock: &File) -> Result<Place, OpenError> {
     let lock_path = path.join(LOCK);
+    let kind = rustix::fs::fstatfs(lock).map_err(|e| OpenError::from_io(&lock_path, e.into()))?;
+    if u64::try_from(kind.f_type) == Ok(FUSE) {
+        return Ok(Place {
+            dir_inode: 0,
+            lock_inode: 0,
+            lock_birth_ns: None,
+        });
+    }
     let dir_inode = fs::metadata(path).map_err(|e| OpenError::from_io(path, e))?.ino();
     let lock_inode = lock
         .metadata()
@@ -245,6 +257,9 @@ fn birth_ns(file: &File) -> Option<u128> {
 
 /// Says how `here` differs from where the identity was made.
 fn moved(made: &Place, here: &Place) -> Option<String> {
+    if made.dir_inode == 0 || here.dir_inode == 0 {
+        return None;
+    }
     if made.dir_inode != here.dir_inode || made.lock_inode != here.lock_inode {
         return Some(format!(
             "made as inode {}/{}, found as {}/{}",

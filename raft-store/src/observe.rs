@@ -107,20 +107,26 @@ impl Observer {
     /// its own: only then does it know all that is committed.
     pub(crate) fn leased_term(&self) -> Option<u64> {
         let metrics = self.metrics.borrow_watched();
-        let acked = metrics.last_quorum_acked?;
         let leading = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
         let caught_up = metrics
             .last_applied
             .is_some_and(|id| id.leader_id.term == metrics.current_term);
-        let fresh = acked.elapsed() < self.settings.safe_lease();
+        let fresh = self.is_alone(&metrics)
+            || metrics
+                .last_quorum_acked
+                .is_some_and(|at| at.elapsed() < self.settings.safe_lease());
         (leading && caught_up && fresh).then_some(metrics.current_term)
+    }
+
+    /// Whether this node is the only voter, and so a majority.
+    fn is_alone(&self, metrics: &Metrics) -> bool {
+        metrics.membership_config.membership().voter_ids().eq([self.me])
     }
 
     fn has_majority(&self, metrics: &Metrics, leading: bool, ack_age_ms: Option<u64>) -> bool {
         let lease_ms = self.settings.election_timeout_ms.1;
         if leading {
-            let alone = metrics.membership_config.membership().voter_ids().eq([self.me]);
-            return alone || ack_age_ms.is_some_and(|age| age < lease_ms);
+            return self.is_alone(metrics) || ack_age_ms.is_some_and(|age| age < lease_ms);
         }
         self.follows(metrics).is_some()
     }
@@ -167,7 +173,7 @@ impl Observer {
     /// until a majority has answered it for the first time.
     fn must_be_quiet(&self, since: Instant) -> bool {
         let metrics = self.metrics.borrow_watched();
-        if metrics.membership_config.membership().voter_ids().eq([self.me]) {
+        if self.is_alone(&metrics) {
             return false;
         }
         let age = match metrics.last_quorum_acked {

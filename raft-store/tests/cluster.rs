@@ -17,10 +17,7 @@ async fn any_node_proposes_and_every_node_applies_in_the_same_order() {
     let leader = cluster.leader().await;
     for (n, node) in cluster.nodes.iter().enumerate() {
         let name = format!("m{n}");
-        assert!(
-            matches!(node.set(&name).await, Proposal::Yes { .. }),
-            "from node {n}"
-        );
+        node.must_set(&name).await;
         assert!(node.has(&name), "read your writes on node {n}");
         let refused = node.handle.propose(refused(), SECOND).await;
         assert_eq!(refused, Proposal::No(Rejection::NoSuchMaster));
@@ -75,10 +72,7 @@ async fn any_node_proposes_and_every_node_applies_in_the_same_order() {
 async fn a_lost_raft_leader_is_replaced_and_its_lease_ends_first() {
     let cluster = Cluster::founded(3, RaftSettings::default()).await;
     let old = cluster.leader().await;
-    assert!(matches!(
-        cluster.get(old).set("before").await,
-        Proposal::Yes { .. }
-    ));
+    cluster.get(old).must_set("before").await;
     cluster
         .wait("a fresh lease", SECOND, || {
             cluster.get(old).handle.has_fresh_lease()
@@ -102,7 +96,7 @@ async fn a_lost_raft_leader_is_replaced_and_its_lease_ends_first() {
     );
     assert!(took < Duration::from_millis(1200), "election took {took:?}");
     let new = cluster.followers(old)[0];
-    assert!(matches!(new.set("after").await, Proposal::Yes { .. }));
+    new.must_set("after").await;
     cluster.net.heal().await;
     cluster
         .wait("the old one follows", SECOND, || cluster.get(old).has("after"))
@@ -148,10 +142,7 @@ async fn without_a_majority_nothing_is_accepted_and_the_answer_names_what_is_mis
         "Pre-Vote keeps terms from climbing: {terms:?}"
     );
     cluster.net.heal().await;
-    assert!(matches!(
-        cluster.get(leader).set("found").await,
-        Proposal::Yes { .. }
-    ));
+    cluster.get(leader).must_set("found").await;
     assert!(
         cluster.nodes.iter().all(|n| !n.has("lost")),
         "a refused proposal came back"
@@ -164,10 +155,7 @@ async fn a_restart_of_all_nodes_forgets_nothing_and_repeats_no_change() {
     let mut cluster = Cluster::founded(3, RaftSettings::default()).await;
     cluster.leader().await;
     for n in 0..10 {
-        assert!(matches!(
-            cluster.nodes[n % 3].set(&format!("m{n}")).await,
-            Proposal::Yes { .. }
-        ));
+        cluster.nodes[n % 3].must_set(&format!("m{n}")).await;
     }
     cluster
         .wait("all applied", SECOND, || {
@@ -188,11 +176,12 @@ async fn a_restart_of_all_nodes_forgets_nothing_and_repeats_no_change() {
         assert!(node.has("m9"));
     }
     cluster.leader().await;
-    assert!(matches!(cluster.nodes[1].set("new").await, Proposal::Yes { .. }));
+    cluster.nodes[1].must_set("new").await;
     for node in &cluster.nodes {
         cluster.wait("the new one", SECOND, || node.has("new")).await;
         wait("published", SECOND, || async {
-            !node.applied.read().await.is_empty()
+            let applied = node.applied.read().await;
+            applied.last().is_some_and(|a| a.state.groups.len() == 11)
         })
         .await;
         let applied = node.applied.read().await;
@@ -211,7 +200,7 @@ async fn a_restart_of_all_nodes_forgets_nothing_and_repeats_no_change() {
 async fn without_the_committed_file_all_entries_at_boot_count_as_replayed() {
     let mut cluster = Cluster::founded(3, RaftSettings::default()).await;
     cluster.leader().await;
-    assert!(matches!(cluster.nodes[0].set("old").await, Proposal::Yes { .. }));
+    cluster.nodes[0].must_set("old").await;
     cluster
         .wait("applied", SECOND, || cluster.nodes.iter().all(|n| n.has("old")))
         .await;
@@ -229,7 +218,7 @@ async fn without_the_committed_file_all_entries_at_boot_count_as_replayed() {
         );
     }
     cluster.leader().await;
-    assert!(matches!(cluster.nodes[0].set("new").await, Proposal::Yes { .. }));
+    cluster.nodes[0].must_set("new").await;
     for node in &cluster.nodes {
         cluster
             .wait("both", SECOND, || node.has("old") && node.has("new"))
@@ -265,19 +254,13 @@ async fn a_follower_that_lags_behind_the_log_gets_a_snapshot() {
     let mut cluster = Cluster::founded(3, settings).await;
     let leader = cluster.leader().await;
     let away = cluster.followers(leader)[0].id;
-    assert!(matches!(
-        cluster.get(leader).set("first").await,
-        Proposal::Yes { .. }
-    ));
+    cluster.get(leader).must_set("first").await;
     cluster
         .wait("applied", SECOND, || cluster.get(away).has("first"))
         .await;
     cluster.net.isolate(away, &cluster.ids()).await;
     for n in 0..200 {
-        assert!(matches!(
-            cluster.get(leader).set(&format!("m{n}")).await,
-            Proposal::Yes { .. }
-        ));
+        cluster.get(leader).must_set(&format!("m{n}")).await;
     }
     let snapshot = || cluster.get(leader).handle.status().snapshot;
     cluster
@@ -309,10 +292,7 @@ async fn a_follower_that_lags_behind_the_log_gets_a_snapshot() {
     cluster = cluster.restart().await;
     assert!(cluster.nodes.iter().all(|n| n.recovered.groups.len() == 201));
     cluster.leader().await;
-    assert!(matches!(
-        cluster.nodes[0].set("after").await,
-        Proposal::Yes { .. }
-    ));
+    cluster.nodes[0].must_set("after").await;
     cluster.stop().await;
 }
 
@@ -325,10 +305,7 @@ async fn a_peer_that_hangs_delays_nobody() {
     cluster.net.silence(hung, other).await;
     let began = tokio::time::Instant::now();
     for n in 0..50 {
-        assert!(matches!(
-            cluster.get(other).set(&format!("m{n}")).await,
-            Proposal::Yes { .. }
-        ));
+        cluster.get(other).must_set(&format!("m{n}")).await;
     }
     assert!(
         began.elapsed() < 3 * SECOND,
@@ -354,10 +331,7 @@ async fn a_follower_that_returns_is_contacted_quickly() {
     let at = cluster.nodes.iter().position(|n| n.id != leader).unwrap();
     let path = cluster.nodes.remove(at).stop(&cluster.net).await;
     for n in 0..20 {
-        assert!(matches!(
-            cluster.get(leader).set(&format!("m{n}")).await,
-            Proposal::Yes { .. }
-        ));
+        cluster.get(leader).must_set(&format!("m{n}")).await;
     }
     let settings = cluster.settings.clone();
     // Long enough for the backoff to reach its cap.
@@ -420,7 +394,7 @@ async fn leadership_moves_on_request_and_the_lease_ends_before() {
         began.elapsed()
     );
     assert!(!cluster.get(leader).handle.has_fresh_lease());
-    assert!(matches!(cluster.get(leader).set("m").await, Proposal::Yes { .. }));
+    cluster.get(leader).must_set("m").await;
     assert_eq!(cluster.leader().await, to);
     cluster.stop().await;
 }
@@ -438,7 +412,7 @@ async fn a_raft_leader_that_is_heard_but_does_not_hear_is_replaced() {
     };
     cluster.wait("another raft_leader", 5 * SECOND, replaced).await;
     let other = cluster.followers(deaf)[0];
-    assert!(matches!(other.set("m").await, Proposal::Yes { .. }));
+    other.must_set("m").await;
     cluster.net.heal().await;
     cluster
         .wait("it follows", 2 * SECOND, || cluster.get(deaf).has("m"))
@@ -449,10 +423,11 @@ async fn a_raft_leader_that_is_heard_but_does_not_hear_is_replaced() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_single_node_founds_alone_and_comes_back() {
     let mut cluster = Cluster::founded(1, RaftSettings::default()).await;
-    assert!(matches!(cluster.nodes[0].set("m").await, Proposal::Yes { .. }));
+    cluster.nodes[0].must_set("m").await;
     cluster = cluster.restart().await;
-    assert!(matches!(cluster.nodes[0].set("n").await, Proposal::Yes { .. }));
-    assert!(cluster.nodes[0].handle.has_fresh_lease());
+    cluster.nodes[0].must_set("n").await;
+    let leased = || cluster.nodes[0].handle.has_fresh_lease();
+    cluster.wait("a lease", SECOND, leased).await;
     assert!(cluster.nodes[0].handle.status().has_majority);
     cluster.stop().await;
 }
@@ -493,7 +468,7 @@ async fn a_node_of_another_group_is_not_served() {
             .iter()
             .all(|n| n.handle.cluster_id() == Some(common::CLUSTER))
     );
-    assert!(matches!(cluster.nodes[0].set("ours").await, Proposal::Yes { .. }));
+    cluster.nodes[0].must_set("ours").await;
     stranger.stop(net).await;
     cluster.stop().await;
 }

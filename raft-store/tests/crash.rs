@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{CLUSTER, Net, Node, SECOND, master, open, wait};
-use raft_store::{Proposal, RaftSettings};
+use raft_store::RaftSettings;
 use sentinel_core::replicated::Change;
 
 const DIR: &str = "RAFT_STORE_CRASH_DIR";
@@ -62,7 +62,7 @@ async fn child_that_aborts() {
     for n in 0u64.. {
         let name = format!("m{}-{n}", status.raft_term);
         say(&format!("try {name}"));
-        assert!(matches!(node.set(&name).await, Proposal::Yes { .. }));
+        node.must_set(&name).await;
         say(&format!("ack {name}"));
     }
 }

@@ -90,3 +90,24 @@ async fn elections() {
     report("raft_leader cut off to lease of the next", times);
     cluster.stop().await;
 }
+
+/// Processor time used by this process, in clock ticks of 10 ms.
+fn cpu_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    fields.skip(11).take(2).map(|f| f.parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "a measurement"]
+async fn idle() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    cluster.leader().await;
+    let before = cpu_ticks();
+    tokio::time::sleep(10 * SECOND).await;
+    println!(
+        "three idle nodes in one process: {:.1} % of one processor",
+        (cpu_ticks() - before) as f64 / 10.0
+    );
+    cluster.stop().await;
+}

@@ -148,6 +148,16 @@ impl Node {
         self.handle.propose(monitor(name), 3 * SECOND).await
     }
 
+    /// Adds a group; panics with the answer when it is not accepted.
+    pub(crate) async fn must_set(&self, name: &str) {
+        let answer = self.set(name).await;
+        let status = self.handle.status();
+        assert!(
+            matches!(answer, Proposal::Yes { .. }),
+            "{name}: {answer:?} at {status:?}"
+        );
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.handle.state().groups.contains_key(&master(name))
     }
