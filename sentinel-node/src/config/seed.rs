@@ -3,12 +3,13 @@
 //! | The line is | and the group | then |
 //! |---|---|---|
 //! | of a name unknown to the log | - | `Monitor` with all options of the file |
+//! | as last applied here | gone (SENTINEL REMOVE) | nothing, a warning |
 //! | new or edited since it was last applied here | known | `SetOptions` / `SetAddress` for what differs |
 //! | as last applied here | any | nothing: what was set at run time or decided by a failover stays |
 //! | applied here for the first time | known (another node's file came first) | nothing, one warning per difference |
 //! | gone since it was last applied here | known | options go back to their default; a lost `monitor` line only warns |
 //!
-//! Invariant: with an unchanged file the result is empty, whatever the state, as long as the name is known.
+//! Invariant: an unchanged file never produces a command, whatever the state.
 //! The caller remembers [`to_lines`] once all commands were answered; a `Monitor` that is rejected as a
 //! duplicate lost a race against another node: plan again to get the warnings.
 
@@ -43,6 +44,12 @@ pub fn plan_seeding(
     for master in current {
         let before = remembered.iter().find(|before| before.name == master.name);
         match (state.groups.get(&master.name), before) {
+            // Last applied here just as it is, and gone since: SENTINEL REMOVE, which an unedited line must not undo.
+            (None, Some(before)) if before == master => seeding.warnings.push(format!(
+                "the file still has 'sentinel monitor {}', which was removed at run time: it is not monitored. Delete the \
+                 line, edit it, or use SENTINEL MONITOR",
+                master.name
+            )),
             (None, _) => seeding.commands.push(Command::Monitor {
                 master: master.name.clone(),
                 address: master.address.clone(),

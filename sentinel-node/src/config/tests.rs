@@ -228,6 +228,17 @@ fn unknown_names_are_monitored_and_unchanged_lines_do_nothing() {
     );
 }
 
+#[test]
+fn an_unedited_line_does_not_undo_a_removal_and_an_edited_one_does() {
+    let masters = ok(BASE).masters;
+    let remembered = seed::to_lines(&masters);
+    let seeding = plan(&masters, Some(&remembered), &State::default());
+    assert_eq!((seeding.commands.len(), seeding.warnings.len()), (0, 1));
+    let edited = ok(&BASE.replace("6379 2", "6379 1")).masters;
+    let seeding = plan(&edited, Some(&remembered), &State::default());
+    assert!(matches!(&seeding.commands[..], [Command::Monitor { .. }]));
+}
+
 fn plan(masters: &[MasterConfig], remembered: Option<&str>, state: &State) -> seed::Seeding {
     seed::plan_seeding(masters, remembered, state, WallTime(1))
 }
