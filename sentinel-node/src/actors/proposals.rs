@@ -104,7 +104,7 @@ impl GatewayHandle {
     /// Proposes on the main runtime, wherever the future is awaited; it runs to its end even when that is dropped.
     fn submit(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
         let raft = self.inner.raft.clone();
-        self.on_main(async move { answer(raft.propose(command, PROPOSE_WITHIN).await) })
+        self.on_main(async move { ask(&raft, command).await })
     }
 
     fn on_main<F>(&self, work: F) -> BoxFuture<'static, Result<(), ControlError>>
@@ -117,6 +117,23 @@ impl GatewayHandle {
                 .unwrap_or_else(|e| Err(ControlError::Unknown(e.to_string())))
         })
     }
+}
+
+async fn ask(raft: &RaftHandle, command: Command) -> Result<(), ControlError> {
+    match answer(raft.propose(command, PROPOSE_WITHIN).await) {
+        Err(ControlError::NoMajority(missing)) => {
+            Err(ControlError::NoMajority(with_addresses(missing, &raft.state())))
+        }
+        other => other,
+    }
+}
+
+/// Operators know their sentinels by address, not by Raft identity.
+fn with_addresses(text: String, state: &State) -> String {
+    let members = state.members.iter();
+    members.fold(text, |text, (node, member)| {
+        text.replace(&node.to_string(), &member.address.to_string())
+    })
 }
 
 /// The client's view of a proposal's answer.
@@ -168,7 +185,7 @@ impl Inner {
         };
         for _ in 0..EPOCH_ATTEMPTS {
             let command = forced(&self.raft.state(), &master, &choice, self.clock.wall())?;
-            match answer(self.raft.propose(command, PROPOSE_WITHIN).await) {
+            match ask(&self.raft, command).await {
                 // Another failover took the epoch, or the group was switched: look again.
                 Err(ControlError::Rejected(Rejection::Stale(_))) => {}
                 other => return other,

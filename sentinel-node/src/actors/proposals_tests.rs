@@ -153,6 +153,22 @@ async fn the_choice_of_a_forced_failover_comes_from_its_port() {
 }
 
 #[test]
+fn who_is_missing_is_told_by_address() {
+    let mut state = State::default();
+    let (node, myid) = (
+        NodeId(11_692_315_155_689_942_098),
+        SentinelId::from_bytes([1; 20]),
+    );
+    let address = at(26379);
+    apply(&mut state, 1, &Command::SetMember { node, myid, address });
+    let text = "2 of 3 sentinels do not answer: 11692315155689942098 13298511337589454079".to_owned();
+    assert_eq!(
+        with_addresses(text, &state),
+        "2 of 3 sentinels do not answer: 127.0.0.1:26379 13298511337589454079"
+    );
+}
+
+#[test]
 fn status_has_the_fields_of_raft_status_in_order() {
     let mut state = State::default();
     let member = Command::SetMember {
