@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sentinel_proto::HostPort;
 use sentinel_proto::peer::PEER_VERSION;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::dial::cluster_text;
-use super::directory::foreign_group;
 use super::link::{self, Ended, Via};
 use super::roster::Note;
 use super::service::{Peers, Shared};
@@ -47,14 +45,16 @@ async fn serve(
     let Ok(remote) = stream.peer_addr() else { return };
     let permit = Arc::clone(&shared.incoming).try_acquire_owned();
     let refusal = match (&permit, refuse(&shared, remote, version, &cluster_id, &auth)) {
-        (Err(_), _) => Some("-ERR too many connections of sentinels".to_owned()),
+        (Err(_), _) => Some(Refusal::same("ERR too many connections of sentinels")),
         (Ok(_), refusal) => refusal,
     };
-    let reply = refusal.clone().unwrap_or_else(|| "+OK".to_owned());
+    let reply = refusal
+        .as_ref()
+        .map_or_else(|| "+OK".to_owned(), |refusal| format!("-{}", refusal.reply));
     let patience = shared.settings.timing.connect_timeout;
     let sent = timeout(patience, stream.write_all(format!("{reply}\r\n").as_bytes())).await;
     if let Some(refusal) = refusal {
-        let reason = refusal.trim_start_matches('-').to_owned();
+        let reason = refusal.log;
         let _ = shared.notes.send(Note::TurnedAway { remote, reason }).await;
         return;
     }
@@ -67,50 +67,67 @@ async fn serve(
     }
 }
 
-/// The error line for somebody who may not connect, `None` when it may.
+/// Why somebody may not connect.
+struct Refusal {
+    /// Told to it, and logged there.
+    reply: String,
+    /// Logged here.
+    log: String,
+}
+
+impl Refusal {
+    fn same(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            reply: text.clone(),
+            log: text,
+        }
+    }
+}
+
+/// Why this connection is not wanted, `None` when it may go on.
 fn refuse(
     shared: &Shared,
     remote: SocketAddr,
     version: u32,
     cluster_id: &str,
     auth: &[Bytes],
-) -> Option<String> {
+) -> Option<Refusal> {
     let secret = &shared.settings.secret;
     if !secret.accepts(auth) {
-        return Some(if auth.is_empty() {
-            "-NOAUTH Authentication required.".to_owned()
+        return Some(Refusal::same(if auth.is_empty() {
+            "NOAUTH Authentication required."
         } else {
-            "-WRONGPASS invalid username-password pair or user is disabled.".to_owned()
-        });
+            "WRONGPASS invalid username-password pair or user is disabled."
+        }));
     }
-    if secret.is_none() && !shared.allowed.load().contains(&remote.ip().to_canonical()) {
-        return Some(format!(
-            "-DENIED {} is neither a member nor named by a 'sentinel peer' line here, and no password is set: \
-             add the line, or set requirepass on all sentinels",
-            remote.ip().to_canonical()
-        ));
+    let ip = remote.ip().to_canonical();
+    if secret.is_none() && !shared.allowed.load().contains(&ip) {
+        return Some(Refusal::same(format!(
+            "DENIED {ip} is neither a member nor named by a 'sentinel peer' line here, and no password is set: \
+             add the line, or set requirepass on all sentinels"
+        )));
     }
     if version != PEER_VERSION {
-        return Some(format!(
-            "-ERR sentinels of this build speak version {PEER_VERSION} with each other, not {version}: run the same build everywhere"
-        ));
+        return Some(Refusal::same(format!(
+            "ERR sentinels of this build speak version {PEER_VERSION} with each other, not {version}: run the same build everywhere"
+        )));
     }
     // Without a log our group is only an agreement: the hello decides.
     let ours = Some(shared.identity.load())
         .filter(|i| i.initialised)
         .and_then(|i| i.cluster_id);
-    let own_address = || {
-        let host = shared.settings.announce_host.clone();
-        HostPort::new(
-            host.unwrap_or_else(|| "this address".to_owned()),
-            shared.settings.announce_port,
-        )
-    };
     match (ours, parse_cluster(cluster_id)) {
-        (_, Err(())) => Some("-ERR the cluster id is neither '-' nor 16 hexadecimal digits".to_owned()),
-        (Some(ours), Ok(Some(theirs))) if ours != theirs => {
-            Some(format!("-ERR {}", foreign_group(&own_address(), ours, theirs)))
-        }
+        (_, Err(())) => Some(Refusal::same(
+            "ERR the cluster id is neither '-' nor 16 hexadecimal digits",
+        )),
+        (Some(ours), Ok(Some(theirs))) if ours != theirs => Some(Refusal {
+            reply: format!(
+                "ERR this sentinel belongs to another group ({ours:016x}, yours is {theirs:016x}): remove its address from \
+                 your 'sentinel peer' lines, or, to let your sentinel join this group, stop it and remove its data directory"
+            ),
+            log: format!("it belongs to another group ({theirs:016x}, this one is {ours:016x})"),
+        }),
         _ => None,
     }
 }

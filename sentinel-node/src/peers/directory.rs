@@ -287,8 +287,8 @@ impl Directory {
     }
 }
 
-/// The text for a node of another group; also the reply to `SENTINEL PEER`.
-pub(super) fn foreign_group(address: &HostPort, theirs: u64, ours: u64) -> String {
+/// The text for a node of another group.
+fn foreign_group(address: &HostPort, theirs: u64, ours: u64) -> String {
     format!(
         "the sentinel at {address} belongs to another group ({theirs:016x}, this one is {ours:016x}): remove its address \
          from the 'sentinel peer' lines, or, to let it join this group, stop it and remove its data directory"

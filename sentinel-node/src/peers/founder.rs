@@ -267,7 +267,9 @@ impl Founder {
         let Some(address) = founding::own_member_change(own, &census, &state) else {
             return;
         };
-        tracing::info!(target: "sentinel::peers", "this sentinel is reached at {address}: telling the group");
+        if state.members.contains_key(&own.node) {
+            tracing::info!(target: "sentinel::peers", "this sentinel moved to {address}: telling the group");
+        }
         let command = Command::SetMember {
             node: own.node,
             myid: own.myid.clone(),
