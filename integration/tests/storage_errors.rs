@@ -53,7 +53,7 @@ impl Drop for Tmpfs {
     }
 }
 
-/// Every file below a folder with its content.
+/// Every file below a folder with its content. The lock file names the process that looked last: it is left out.
 fn snapshot(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut files = BTreeMap::new();
     let mut queue = vec![folder.to_path_buf()];
@@ -62,7 +62,7 @@ fn snapshot(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
             let path = entry?.path();
             if path.is_dir() {
                 queue.push(path);
-            } else {
+            } else if path.file_name().is_some_and(|name| name != "LOCK") {
                 let content = std::fs::read(&path)?;
                 files.insert(path, content);
             }
@@ -208,50 +208,36 @@ fn fill(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The group fails over with one node's disk full, whether or not that node still has room in what it reserved; started
+/// again it is refused until there is space.
 #[test]
-fn a_disk_that_fills_up_stops_one_node_and_not_the_group() {
-    with_servers(
-        "a_disk_that_fills_up_stops_one_node_and_not_the_group",
-        |cluster| {
-            let Some(mounted) = on_tmpfs(cluster, 0, "16m")? else {
-                return Ok(());
-            };
-            start_some(cluster, &[0, 1, 2])?;
-            cluster.wait_ready()?;
-            fill(&mounted.path)?;
-            let old = cluster.master_port()?;
-            cluster.server_at_mut(old)?.process()?.kill9()?;
-            wait_for("the two other nodes fail over", PATIENCE, || {
-                for index in [1, 2] {
-                    let port = cluster.node(index)?.master_port()?;
-                    ensure!(port != old, "node {index} still names {old}");
-                }
-                Ok(())
-            })?;
-            wait_for("the node without space says so", PATIENCE, || {
-                let text = said(cluster, 0)?.to_lowercase();
-                ensure!(
-                    text.contains("no space") || text.contains("storage"),
-                    "it has not"
-                );
-                Ok(())
-            })?;
-            if cluster.node_mut(0)?.is_running() {
-                let role = cluster
-                    .node(0)?
-                    .raft_status()?
-                    .get("role")
-                    .cloned()
-                    .unwrap_or_default();
-                ensure!(role != "leader", "the node without space is the Raft leader");
-                cluster.node_mut(0)?.process()?.kill9()?;
-            }
-            std::fs::remove_file(mounted.path.join("filler"))?;
-            cluster.node_mut(0)?.start()?;
-            cluster.server_at_mut(old)?.restart()?;
-            cluster.wait_ready()
-        },
-    );
+fn a_disk_that_fills_up_does_not_stop_the_group() {
+    with_servers("a_disk_that_fills_up_does_not_stop_the_group", |cluster| {
+        let Some(mounted) = on_tmpfs(cluster, 0, "16m")? else {
+            return Ok(());
+        };
+        start_some(cluster, &[0, 1, 2])?;
+        cluster.wait_ready()?;
+        fill(&mounted.path)?;
+        let old = cluster.master_port()?;
+        cluster.server_at_mut(old)?.process()?.kill9()?;
+        let new = cluster.wait_new_master_at(&[1, 2], old, PATIENCE)?;
+        if cluster.node_mut(0)?.is_running() {
+            cluster.node_mut(0)?.process()?.kill9()?;
+        }
+        let before = snapshot(&mounted.path)?;
+        expect_refusal(cluster, 0, &["no space"])?;
+        ensure!(
+            snapshot(&mounted.path)? == before,
+            "the data directory was changed"
+        );
+        std::fs::remove_file(mounted.path.join("filler"))?;
+        cluster.node_mut(0)?.start()?;
+        cluster.server_at_mut(old)?.restart()?;
+        cluster.wait_ready()?;
+        ensure!(cluster.master_port()? == new, "the master was changed once more");
+        Ok(())
+    });
 }
 
 #[test]
@@ -311,7 +297,7 @@ fn a_node_of_another_group_is_kept_out() {
             theirs.node_mut(0)?.launch()?;
             wait_for("it says that it belongs to another group", PATIENCE, || {
                 let text = said(&theirs, 0)?.to_lowercase();
-                ensure!(text.contains("group"), "it has not");
+                ensure!(text.contains("another group"), "it has not");
                 Ok(())
             })
             .with_context(|| theirs.tails(40))?;
