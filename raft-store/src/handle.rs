@@ -158,7 +158,14 @@ impl RaftHandle {
         recovering.store(false, Ordering::Release);
         let state = Arc::clone(&view.borrow().state);
         let (heard_leader, heard) = watch::channel(None);
-        let observer = Observer::new(me.0, raft.metrics(), Arc::clone(&peers), heard, settings.clone());
+        let observer = Observer {
+            me: me.0,
+            metrics: raft.metrics(),
+            peers: Arc::clone(&peers),
+            heard_leader: heard,
+            log_failed: log.failed(),
+            settings: settings.clone(),
+        };
         raft.run();
         // The engine reports what it recovered first of all; before that its metrics are those of an empty node.
         let mut metrics = raft.metrics();

@@ -19,7 +19,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
 use crate::checksum::crc32;
 use crate::codec;
@@ -137,6 +137,11 @@ impl LogStore {
             },
             found,
         ))
+    }
+
+    /// The first error of writing; nothing was written after it.
+    pub(crate) fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.writer.failed()
     }
 
     /// Closes the file; later requests fail.

@@ -35,36 +35,22 @@ type Metrics = RaftMetrics<TypeConfig>;
 /// Computes the status of a node. Clones look at the same node.
 #[derive(Clone)]
 pub(crate) struct Observer {
-    me: u64,
-    metrics: WatchReceiverOf<TypeConfig, Metrics>,
-    peers: Arc<Peers>,
+    pub(crate) me: u64,
+    pub(crate) metrics: WatchReceiverOf<TypeConfig, Metrics>,
+    pub(crate) peers: Arc<Peers>,
     /// The raft_leader this node last accepted an append from, and when.
-    heard_leader: watch::Receiver<Option<(u64, Instant)>>,
-    settings: RaftSettings,
+    pub(crate) heard_leader: watch::Receiver<Option<(u64, Instant)>>,
+    /// The first error of the log.
+    pub(crate) log_failed: watch::Receiver<Option<String>>,
+    pub(crate) settings: RaftSettings,
 }
 
 impl Observer {
-    pub(crate) fn new(
-        me: u64,
-        metrics: WatchReceiverOf<TypeConfig, Metrics>,
-        peers: Arc<Peers>,
-        heard_leader: watch::Receiver<Option<(u64, Instant)>>,
-        settings: RaftSettings,
-    ) -> Self {
-        Self {
-            me,
-            metrics,
-            peers,
-            heard_leader,
-            settings,
-        }
-    }
-
     /// The status now.
     pub(crate) fn status(&self) -> RaftStatus {
         let metrics = self.metrics.borrow_watched();
-        let failed = failure(&metrics);
-        let running = metrics.running_state.is_ok();
+        let failed = self.failure(&metrics);
+        let running = metrics.running_state.is_ok() && failed.is_none();
         let leading = running && metrics.state == ServerState::Leader;
         let membership = metrics.membership_config.membership();
         let voters = nodes(membership.voter_ids());
@@ -107,7 +93,9 @@ impl Observer {
     /// its own: only then does it know all that is committed.
     pub(crate) fn leased_term(&self) -> Option<u64> {
         let metrics = self.metrics.borrow_watched();
-        let leading = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
+        let leading = self.failure(&metrics).is_none()
+            && metrics.running_state.is_ok()
+            && metrics.state == ServerState::Leader;
         let caught_up = metrics
             .last_applied
             .is_some_and(|id| id.leader_id.term == metrics.current_term);
@@ -116,6 +104,16 @@ impl Observer {
                 .last_quorum_acked
                 .is_some_and(|at| at.elapsed() < self.settings.safe_lease());
         (leading && caught_up && fresh).then_some(metrics.current_term)
+    }
+
+    fn failure(&self, metrics: &Metrics) -> Option<String> {
+        if let Some(error) = &*self.log_failed.borrow() {
+            return Some(format!("raft log: {error}"));
+        }
+        match &metrics.running_state {
+            Ok(()) | Err(Fatal::Stopped) => None,
+            Err(fatal) => Some(fatal.to_string()),
+        }
     }
 
     /// Whether this node is the only voter, and so a majority.
@@ -225,11 +223,4 @@ fn role(state: ServerState) -> RaftRole {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn failure(metrics: &Metrics) -> Option<String> {
-    match &metrics.running_state {
-        Ok(()) | Err(Fatal::Stopped) => None,
-        Err(fatal) => Some(fatal.to_string()),
-    }
 }

@@ -16,7 +16,7 @@ use std::thread;
 
 use openraft::storage::IOFlushed;
 use redb::{Database, Durability, TableDefinition};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::types::TypeConfig;
 
@@ -57,16 +57,23 @@ pub(crate) enum Op {
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Op>,
+    failed: watch::Receiver<Option<String>>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(crate) fn start(db: Database) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
+        let (failure, failed) = watch::channel(None);
         thread::Builder::new()
             .name("raft-log".to_owned())
-            .spawn(move || run(db, requests))?;
-        Ok(Self { queue })
+            .spawn(move || run(db, requests, &failure))?;
+        Ok(Self { queue, failed })
+    }
+
+    /// The first error; nothing was written after it.
+    pub(crate) fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.failed.clone()
     }
 
     /// Queues a request.
@@ -95,8 +102,7 @@ fn closed() -> io::Error {
     io::Error::other("the log is closed")
 }
 
-fn run(db: Database, mut requests: mpsc::Receiver<Op>) {
-    let mut failed: Option<String> = None;
+fn run(db: Database, mut requests: mpsc::Receiver<Op>, failure: &watch::Sender<Option<String>>) {
     let mut stopped = None;
     while stopped.is_none() {
         let Some(first) = requests.blocking_recv() else {
@@ -116,12 +122,13 @@ fn run(db: Database, mut requests: mpsc::Receiver<Op>) {
                 None
             };
         }
-        if failed.is_none() && !group.is_empty() {
+        if failure.borrow().is_none() && !group.is_empty() {
             if let Err(e) = write(&db, &group) {
                 tracing::error!(error = %e, "raft log: write failed, this node stops voting and storing");
-                failed = Some(e.to_string());
+                failure.send_replace(Some(e.to_string()));
             }
         }
+        let failed = failure.borrow().clone();
         for op in group {
             complete(op, failed.as_deref());
         }

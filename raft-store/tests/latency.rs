@@ -111,3 +111,23 @@ async fn idle() {
     );
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "a measurement"]
+async fn many_groups() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    for block in 0..4 {
+        let mut answered = Vec::new();
+        for n in 0..500 {
+            let began = Instant::now();
+            cluster.get(leader).must_set(&format!("master-{block}-{n}")).await;
+            answered.push(began.elapsed());
+        }
+        report(
+            &format!("{} to {} groups", block * 500, (block + 1) * 500),
+            answered,
+        );
+    }
+    cluster.stop().await;
+}
