@@ -13,7 +13,7 @@ pub enum ControlError {
     /// No Raft majority: replied as `-NOQUORUM <text>`.
     #[error("{0}")]
     NoMajority(String),
-    /// Not known whether it was done: replied as `-ERR outcome unknown: <text>`.
+    /// Not known whether it was done: replied as `-NOQUORUM outcome unknown: <text>`.
     #[error("outcome unknown: {0}")]
     Unknown(String),
     /// `-INPROG Failover already in progress`.

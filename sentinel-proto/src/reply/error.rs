@@ -427,9 +427,10 @@ impl ErrorReply {
         Self(format!("NOQUORUM {text}"))
     }
 
-    /// A write whose fate is not known (ours): it was proposed, and no answer came in time.
+    /// A write whose fate is not known (ours): it was proposed, and no Raft majority confirmed it in time. The same
+    /// error code as of one that was surely not accepted: for a client both say that there is no majority.
     #[must_use]
     pub fn outcome_unknown(text: impl fmt::Display) -> Self {
-        Self::err(format!("outcome unknown: {text}"))
+        Self::noquorum(format_args!("outcome unknown: {text}"))
     }
 }
