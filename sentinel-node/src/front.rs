@@ -28,7 +28,15 @@ impl Listeners {
     pub async fn open(config: &Config) -> Result<Self, String> {
         let clients = server::bind(&config.bind, config.port, config.tcp_backlog)?;
         let admin = match config.admin_port() {
-            Some(port) => Some(admin::bind(SocketAddr::new(config.admin.bind, port)).await?),
+            Some(port) => match admin::bind(SocketAddr::new(config.admin.bind, port)).await {
+                Ok(listener) => Some(listener),
+                // Nobody asked for this port: a stock file must not fail because something else has it.
+                Err(reason) if config.admin.port.is_none() => {
+                    tracing::warn!("{reason}");
+                    None
+                }
+                Err(reason) => return Err(reason),
+            },
             None => None,
         };
         Ok(Self { clients, admin })
