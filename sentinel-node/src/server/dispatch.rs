@@ -89,7 +89,7 @@ fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, ErrorReply
     if session.is_restricted() && !spec.while_subscribed() {
         return Err(ErrorReply::subscribed_context(spec.name));
     }
-    session.labels.command = spec.name;
+    session.note_command(spec.name);
     (spec.parse)(words)
 }
 
@@ -165,10 +165,11 @@ fn hello(context: &Context, session: &mut Session, hello: HelloRequest) -> Actio
         return ErrorReply::hello_noauth().into();
     }
     if let Some(name) = hello.set_name {
-        session.labels.name = String::from_utf8_lossy(&name).into_owned();
+        session.labels_mut().name = String::from_utf8_lossy(&name).into_owned();
     }
     if let Some(protocol) = hello.protocol {
         session.protocol = protocol;
+        session.labels_changed = true;
     }
     Action::Reply(replies::hello(REDIS_VERSION, session.protocol, session.id))
 }
@@ -177,17 +178,17 @@ fn client(session: &mut Session, request: ClientRequest) -> Action {
     let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
     let frame = match request {
         ClientRequest::SetName(name) => {
-            session.labels.name = text(&name);
+            session.labels_mut().name = text(&name);
             Frame::OK
         }
         ClientRequest::GetName if session.labels.name.is_empty() => Frame::NullBulk,
         ClientRequest::GetName => Frame::bulk(session.labels.name.as_str()),
         ClientRequest::SetLibName(name) => {
-            session.labels.lib_name = text(&name);
+            session.labels_mut().lib_name = text(&name);
             Frame::OK
         }
         ClientRequest::SetLibVersion(version) => {
-            session.labels.lib_ver = text(&version);
+            session.labels_mut().lib_ver = text(&version);
             Frame::OK
         }
         ClientRequest::Id => replies::integer(session.id),

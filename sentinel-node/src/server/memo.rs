@@ -67,3 +67,34 @@ impl Memo {
         answered
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sentinel_proto::{NodeId, SentinelId};
+
+    use super::*;
+
+    #[test]
+    fn repetitions_are_answered_until_the_state_or_the_majority_changes() {
+        let state = Arc::new(State::default());
+        let view = NodeView::new(NodeId(1), SentinelId::from_bytes([1; 20]), Arc::clone(&state));
+        view.has_majority.store(true, Ordering::Relaxed);
+        let words = ["SENTINEL", "get-master-addr-by-name", "m"].map(Bytes::from);
+        let memo = Memo::new(&words, &Frame::OK, Protocol::Resp2, &state).unwrap();
+        let request = Frame::command(&words).to_bytes(Protocol::Resp2);
+        let mut input = BytesMut::from(&request.repeat(3)[..]);
+        input.extend_from_slice(b"*1\r\n");
+        let mut output = BytesMut::new();
+        assert!(memo.is_valid(&view));
+        assert_eq!(memo.answer(&mut input, &mut output, 1000), 3);
+        assert_eq!(
+            (&input[..], &output[..]),
+            (&b"*1\r\n"[..], &b"+OK\r\n+OK\r\n+OK\r\n"[..])
+        );
+        view.has_majority.store(false, Ordering::Relaxed);
+        assert!(!memo.is_valid(&view));
+        view.has_majority.store(true, Ordering::Relaxed);
+        view.state.store(Arc::new(State::default()));
+        assert!(!memo.is_valid(&view));
+    }
+}

@@ -12,6 +12,7 @@ const KEEP_BYTES: usize = 256 * 1024;
 const KEEP_COUNT: usize = 8;
 
 thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -35,4 +36,16 @@ pub(super) fn give_back(mut buffer: BytesMut) {
             }
         }
     });
+}
+
+/// Runs `read` with this thread's read buffer of [`BUFFER_BYTES`].
+pub(super) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+        Ok(mut scratch) => {
+            scratch.resize(BUFFER_BYTES, 0);
+            read(&mut scratch)
+        }
+        // Never within itself; a buffer of its own would do as well.
+        Err(_) => read(&mut vec![0; BUFFER_BYTES]),
+    })
 }

@@ -18,6 +18,8 @@ pub(crate) struct Session {
     pub(crate) protocol: Protocol,
     /// Names it gave itself, and its last command.
     pub(crate) labels: Labels,
+    /// The labels or the protocol are not what others see.
+    pub(crate) labels_changed: bool,
     /// SUBSCRIBE.
     pub(crate) channels: BTreeSet<Bytes>,
     /// PSUBSCRIBE.
@@ -50,6 +52,20 @@ impl Session {
             authenticated,
             ..Self::default()
         }
+    }
+
+    /// Notes the command for CLIENT LIST. Most clients send the same one again and again.
+    pub(crate) fn note_command(&mut self, command: &'static str) {
+        if !std::ptr::eq(self.labels.command, command) {
+            self.labels.command = command;
+            self.labels_changed = true;
+        }
+    }
+
+    /// The names, to be changed.
+    pub(crate) fn labels_mut(&mut self) -> &mut Labels {
+        self.labels_changed = true;
+        &mut self.labels
     }
 
     /// Channels plus patterns: the count in confirmations.
