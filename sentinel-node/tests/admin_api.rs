@@ -19,11 +19,11 @@ use sentinel_core::replicated::{
 };
 use sentinel_core::time::WallTime;
 use sentinel_node::admin::{self, Admin};
-use sentinel_node::view::GroupView;
+use sentinel_node::view::{GroupView, ReportedRole};
 use sentinel_proto::peer::Opinion;
 use sentinel_proto::{Event, EvidenceClass, NodeId, SentinelId};
 use serde_json::Value;
-use server_support::{Server, at, name, start, state};
+use server_support::{Server, at, healthy, name, start, state};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -143,6 +143,20 @@ async fn one_master_is_told_in_full_without_its_password() {
     assert_eq!(json(address, "/v1/raft").await["term"], "7");
     server.hub.publish(Event::tilt_entered());
     assert_eq!(json(address, "/v1/events?limit=5").await[0]["name"], "+tilt");
+}
+
+#[tokio::test]
+async fn instances_carry_the_flags_of_sentinel_replicas() {
+    let server = start(|_| {});
+    let address = serve(&server, None).await;
+    let now = server.context.clock.mono();
+    let mut down = healthy(6380, ReportedRole::Replica, now);
+    down.sdown_since = Some(now);
+    server.view.instances.load()[&(name("m"), at(6380))].store(Arc::new(down));
+    let master = json(address, "/v1/masters/m").await;
+    assert_eq!(master["instances"][1]["flags"], "s_down,slave");
+    assert_eq!(master["instances"][1]["lag_bytes"], 0);
+    assert_eq!(master["replicas_attached"], 1);
 }
 
 #[tokio::test]

@@ -122,6 +122,7 @@ impl<'a> Reader<'a> {
         let view = self.instance(group, address);
         let mut flags = Flags::of(kind);
         flags.disconnected = view.as_ref().is_none_or(|view| !view.connected);
+        flags.s_down = view.as_ref().is_some_and(|view| view.sdown_since.is_some());
         InstanceSummary {
             name,
             address: address.clone(),
@@ -154,6 +155,8 @@ impl<'a> Reader<'a> {
         );
         summary.flags.s_down |= !self.may_name(group);
         let failover_state = soft.and_then(|soft| soft.executing);
+        summary.flags.o_down = soft.is_some_and(|soft| soft.odown_since.is_some());
+        summary.flags.failover_in_progress = failover_state.is_some();
         summary.flags.force_failover = failover_state.is_some() && soft.is_some_and(|soft| soft.forced);
         let (role_reported, role_reported_ms) = self.role(view.as_deref(), WireRole::Master);
         MasterDescription {

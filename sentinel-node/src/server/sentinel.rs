@@ -81,7 +81,7 @@ fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, Er
             simulate(context, &failures);
             Frame::OK
         }
-        SentinelRequest::SimulateFailureHelp => help::lines(help::SIMULATE_FAILURE),
+        SentinelRequest::SimulateFailureHelp => Frame::bulks(help::SIMULATE_FAILURE.iter().copied()),
         SentinelRequest::Help => help::lines(help::SENTINEL),
         SentinelRequest::RaftStatus => replies::text_map(context.control.raft_status()),
         write => return self::write(context, write),
