@@ -488,8 +488,27 @@ async fn a_slow_subscriber_is_closed_and_the_others_served() {
 }
 
 #[tokio::test]
+async fn sentinels_still_get_in_when_clients_use_up_the_limit() {
+    // The members of the state are at 127.0.0.1, as this test is.
+    let mut server = start(|config| config.maxclients = 1);
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.text("PING").await, "PONG");
+    let mut talking = Client::connect(&server).await;
+    assert_eq!(talking.text("PING").await, "ERR max number of clients reached");
+    talking.closed().await;
+    let mut silent = Client::connect(&server).await;
+    let refusal = silent.read().await.unwrap();
+    assert_eq!(refusal.as_error(), Some("ERR max number of clients reached"));
+    let mut peer = Client::connect(&server).await;
+    peer.send(b"SENTINEL PEER 1 -\r\n").await;
+    assert_eq!(server.peers.recv().await.unwrap().3, "-");
+    assert_eq!(server.context.counters.rejected.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
 async fn maxclients_and_shutdown() {
     let server = start(|config| config.maxclients = 2);
+    server.view.state.store(Arc::default());
     let mut first = Client::connect(&server).await;
     let mut second = Client::connect(&server).await;
     assert_eq!(first.text("PING").await, "PONG");

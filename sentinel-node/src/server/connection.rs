@@ -25,7 +25,7 @@ use crate::pubsub::{Delivery, Subscription};
 use super::clients::{ClientInfo, Labels};
 use super::context::Context;
 use super::control;
-use super::dispatch::{Action, Pattern, dispatch};
+use super::dispatch::{Action, Pattern, dispatch, is_peer};
 use super::memo::Memo;
 use super::pool;
 use super::session::{ReplyMode, Session};
@@ -42,6 +42,9 @@ const LIMITS: Limits = Limits {
 const FLUSH_BYTES: usize = 64 * 1024;
 /// Writes asked for by clients end within about 2 s; this is the net below.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a connection beyond `maxclients` may take to say that it is a sentinel.
+const PEER_DEADLINE: Duration = Duration::from_secs(1);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -67,10 +70,12 @@ struct Connection {
     output: BytesMut,
     deliveries: Option<mpsc::Receiver<Delivery>>,
     memo: Option<Memo>,
+    /// `maxclients` is reached: only `SENTINEL PEER` is served.
+    peer_only: bool,
 }
 
-/// Serves a connection until it ends. The caller has counted it in `connected`.
-pub(super) async fn serve(context: Arc<Context>, stream: TcpStream, addr: SocketAddr) {
+/// Serves a connection until it ends. The caller has counted it in `connected`; `peer_only`: beyond `maxclients`.
+pub(super) async fn serve(context: Arc<Context>, stream: TcpStream, addr: SocketAddr, peer_only: bool) {
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     let close = context.stop.child_token();
     let now = context.clock.mono();
@@ -95,6 +100,7 @@ pub(super) async fn serve(context: Arc<Context>, stream: TcpStream, addr: Socket
         output: BytesMut::new(),
         deliveries: None,
         memo: None,
+        peer_only,
         context,
         stream,
         info,
@@ -127,7 +133,7 @@ impl Connection {
         let closed = close.clone().cancelled_owned();
         tokio::pin!(closed);
         loop {
-            let idle = idle(self.context.settings.timeout_s, self.deliveries.is_some());
+            let idle = idle(self.patience());
             tokio::select! {
                 biased;
                 () = &mut closed => return End::Closed,
@@ -143,13 +149,38 @@ impl Connection {
                     },
                     _ => return End::Closed,
                 },
-                () = idle => return End::Closed,
+                () = idle => {
+                    if self.peer_only {
+                        self.refuse_client();
+                        let _ = self.flush(close).await;
+                    }
+                    return End::Closed;
+                }
             }
             if self.flush(close).await.is_err() {
                 return End::Closed;
             }
             self.release_buffers();
         }
+    }
+
+    /// How long nothing may happen: `timeout`, which does not hold for subscribers.
+    fn patience(&self) -> Option<Duration> {
+        let timeout_s = self.context.settings.timeout_s;
+        if self.peer_only {
+            Some(PEER_DEADLINE)
+        } else if timeout_s == 0 || self.deliveries.is_some() {
+            None
+        } else {
+            Some(Duration::from_secs(u64::from(timeout_s)))
+        }
+    }
+
+    fn refuse_client(&mut self) {
+        let rejected = &self.context.counters.rejected;
+        rejected.fetch_add(1, Ordering::Relaxed);
+        self.start_output();
+        self.write(&ErrorReply::max_clients().into());
     }
 
     /// Buffers that are empty go back to the pool: an idle connection holds none.
@@ -208,6 +239,10 @@ impl Connection {
 
     async fn answer(&mut self, words: Vec<Bytes>, close: &CancellationToken) -> Result<Option<End>, ()> {
         self.memo = None;
+        if self.peer_only && !is_peer(&words) {
+            self.refuse_client();
+            return Err(());
+        }
         let action = dispatch(&self.context, &mut self.session, &words);
         self.decoder.set_authenticated(self.session.authenticated);
         self.publish_labels();
@@ -394,7 +429,7 @@ impl Connection {
                     tokio::select! {
                         () = close.cancelled() => return Err(()),
                         ready = self.stream.writable() => ready.map_err(|_| ())?,
-                        () = idle(self.context.settings.timeout_s, false) => return Err(()),
+                        () = idle(self.patience()) => return Err(()),
                     }
                 }
                 Err(_) => return Err(()),
@@ -438,10 +473,10 @@ async fn next(deliveries: &mut Option<mpsc::Receiver<Delivery>>) -> Option<Deliv
     }
 }
 
-/// Ends after `timeout` seconds; never when it is 0 or for subscribers.
-async fn idle(timeout_s: u32, subscribed: bool) {
-    if timeout_s == 0 || subscribed {
-        pending::<()>().await;
+/// Ends after so long; never without a limit.
+async fn idle(patience: Option<Duration>) {
+    match patience {
+        Some(patience) => tokio::time::sleep(patience).await,
+        None => pending().await,
     }
-    tokio::time::sleep(Duration::from_secs(u64::from(timeout_s))).await;
 }

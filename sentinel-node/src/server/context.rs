@@ -1,10 +1,12 @@
 //! What all connections share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use bytes::{Bytes, BytesMut};
 use sentinel_core::time::MonoTime;
+use sentinel_proto::HostPort;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +61,8 @@ pub struct Settings {
     pub sentinel_pass: Option<String>,
     /// Port shown by INFO.
     pub port: u16,
+    /// Addresses of `sentinel peer` lines.
+    pub peers: Vec<HostPort>,
     /// Addresses bound, shown by INFO.
     pub bind: Vec<String>,
     /// Path of the configuration file, shown by INFO.
@@ -84,6 +88,7 @@ impl Settings {
             sentinel_user: config.sentinel.sentinel_user.clone(),
             sentinel_pass: config.sentinel.sentinel_pass.clone(),
             port: config.port,
+            peers: config.sentinel.peers.clone(),
             bind: shown_bind(&config.bind),
             config_file: config.path.display().to_string(),
         }
@@ -195,5 +200,15 @@ impl Context {
             run_id: sentinel_proto::SentinelId::from_bytes(bytes).as_str().to_owned(),
             stop,
         }
+    }
+
+    /// True for the addresses of members and of `sentinel peer` lines.
+    pub(super) fn may_be_sentinel(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let state = self.view.state.load();
+        let members = state.members.values().map(|member| &member.address);
+        members
+            .chain(&self.settings.peers)
+            .any(|address| address.ip() == Some(ip))
     }
 }

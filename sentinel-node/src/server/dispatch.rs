@@ -83,7 +83,7 @@ fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, ErrorReply
         Err(_) if !session.authenticated => return Err(ErrorReply::noauth()),
         other => other?,
     };
-    if !session.authenticated && !spec.before_auth() && !is_peer(spec.name) {
+    if !session.authenticated && !spec.before_auth() && !is_peer(words) {
         return Err(ErrorReply::noauth());
     }
     if session.is_restricted() && !spec.while_subscribed() {
@@ -93,9 +93,10 @@ fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, ErrorReply
     (spec.parse)(words)
 }
 
-/// Sentinels authenticate inside `SENTINEL PEER`, see the acceptor.
-fn is_peer(command: &str) -> bool {
-    command == "sentinel|peer"
+/// `SENTINEL PEER`: sentinels authenticate inside it, see the acceptor.
+pub(super) fn is_peer(words: &[Bytes]) -> bool {
+    matches!(words, [first, second, ..]
+        if first.eq_ignore_ascii_case(b"sentinel") && second.eq_ignore_ascii_case(b"peer"))
 }
 
 fn perform(context: &Context, session: &mut Session, request: Request) -> Action {

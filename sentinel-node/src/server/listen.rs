@@ -28,6 +28,10 @@ pub struct Bound {
     pub addresses: Vec<SocketAddr>,
 }
 
+/// Connections taken beyond `maxclients` from addresses of sentinels: clients that use up the limit must not cut this
+/// node off from its group.
+const RESERVED_PEERS: u32 = 64;
+
 /// Opens the listeners of `bind` and `port`. Without a `bind` line: all IPv4 addresses, and all IPv6 ones where
 /// there is IPv6.
 ///
@@ -163,7 +167,10 @@ async fn accept_loop(context: &Arc<Context>, listener: &TcpListener) {
 fn accept(context: &Arc<Context>, stream: TcpStream, addr: SocketAddr) {
     let counters = &context.counters;
     let connected = counters.connected.load(Ordering::Relaxed);
-    if connected >= context.settings.maxclients {
+    let maxclients = context.settings.maxclients;
+    let full = connected >= maxclients;
+    let reserve_left = connected < maxclients.saturating_add(RESERVED_PEERS);
+    if full && !(reserve_left && context.may_be_sentinel(addr.ip())) {
         counters.rejected.fetch_add(1, Ordering::Relaxed);
         refuse(&stream, ErrorReply::max_clients());
         return;
@@ -179,7 +186,7 @@ fn accept(context: &Arc<Context>, stream: TcpStream, addr: SocketAddr) {
     counters.accepted.fetch_add(1, Ordering::Relaxed);
     // Counted here and not in the task, so that a burst cannot exceed the limit.
     counters.connected.fetch_add(1, Ordering::Relaxed);
-    tokio::spawn(connection::serve(Arc::clone(context), stream, addr));
+    tokio::spawn(connection::serve(Arc::clone(context), stream, addr, full));
 }
 
 /// Best effort: the connection is closed in any case.
