@@ -472,3 +472,34 @@ async fn a_node_of_another_group_is_not_served() {
     stranger.stop(net).await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_log_file_does_not_grow_with_the_number_of_entries() {
+    let settings = RaftSettings {
+        snapshot_every: 200,
+        keep_entries: 50,
+        ..RaftSettings::default()
+    };
+    let cluster = Cluster::founded(1, settings).await;
+    cluster.leader().await;
+    let node = &cluster.nodes[0];
+    let file = node.path.join("log.redb");
+    let mut sizes = Vec::new();
+    for _ in 0..10 {
+        for _ in 0..10 {
+            let many = (0..50).map(|_| node.handle.propose(refused(), SECOND));
+            for answer in futures::future::join_all(many).await {
+                assert!(matches!(answer, Proposal::No(_)), "{answer:?}");
+            }
+        }
+        sizes.push(std::fs::metadata(&file).unwrap().len());
+    }
+    let status = node.handle.status();
+    assert!(
+        status.last_log > 5000 && status.last_log - status.snapshot < 400,
+        "{status:?}"
+    );
+    // The first tenth fills the file once.
+    assert!(sizes[9] <= sizes[1].max(2 << 20), "{sizes:?}");
+    cluster.stop().await;
+}
