@@ -97,26 +97,15 @@ fn global(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
         }
         "sentinel-user" => config.sentinel.sentinel_user = text(),
         "sentinel-pass" => config.sentinel.sentinel_pass = text(),
+        // The plural is Sentinel's.
         "deny-scripts-reconfig" => {
-            config.sentinel.deny_scripts_reconfig = yes_no(
-                line,
-                value,
-                "Please specify yes or no for the deny-scripts-reconfig options.",
-            )?;
+            config.sentinel.deny_scripts_reconfig = yes_no(line, value, "deny-scripts-reconfig options")?;
         }
         "resolve-hostnames" => {
-            config.sentinel.resolve_hostnames = yes_no(
-                line,
-                value,
-                "Please specify yes or no for the resolve-hostnames option.",
-            )?;
+            config.sentinel.resolve_hostnames = yes_no(line, value, "resolve-hostnames option")?;
         }
         "announce-hostnames" => {
-            config.sentinel.announce_hostnames = yes_no(
-                line,
-                value,
-                "Please specify yes or no for the announce-hostnames option.",
-            )?;
+            config.sentinel.announce_hostnames = yes_no(line, value, "announce-hostnames option")?;
         }
         "myid" => {
             let id = SentinelId::new(value.as_str());
@@ -124,11 +113,7 @@ fn global(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
         }
         "stale-reads" => config.sentinel.stale_reads = stale_reads(line, value)?,
         "rewrite-config" => {
-            let rewrite = yes_no(
-                line,
-                value,
-                "Please specify yes or no for the rewrite-config option.",
-            )?;
+            let rewrite = yes_no(line, value, "rewrite-config option")?;
             let why = "the file is never rewritten in this version";
             rewrite.then(|| ignored(config, line, why));
         }
@@ -237,11 +222,7 @@ fn option(master: &mut MasterConfig, line: &Line, sub: &str, args: &[String]) ->
         "auth-user" => OptionChange::AuthUser(text()),
         "auth-pass" => OptionChange::AuthPass(text()),
         "crash-down-after-milliseconds" => OptionChange::CrashDownAfterMs(unsigned_ms(line, value)?),
-        "replica-witness" => OptionChange::ReplicaWitness(yes_no(
-            line,
-            value,
-            "Please specify yes or no for the replica-witness option.",
-        )?),
+        "replica-witness" => OptionChange::ReplicaWitness(yes_no(line, value, "replica-witness option")?),
         "notification-script" => OptionChange::NotificationScript(text()),
         "client-reconfig-script" => OptionChange::ClientReconfigScript(text()),
         "rename-command" => {
@@ -293,13 +274,14 @@ fn unsigned_ms(line: &Line, value: &str) -> Result<u64, ConfigError> {
     u64::try_from(lenient_number(value)).map_err(|_| line.error("negative time parameter."))
 }
 
-fn yes_no(line: &Line, value: &str, otherwise: &str) -> Result<bool, ConfigError> {
+/// `what` completes Sentinel's error text.
+fn yes_no(line: &Line, value: &str, what: &str) -> Result<bool, ConfigError> {
     if value.eq_ignore_ascii_case("yes") {
         Ok(true)
     } else if value.eq_ignore_ascii_case("no") {
         Ok(false)
     } else {
-        Err(line.error(otherwise))
+        Err(line.error(format!("Please specify yes or no for the {what}.")))
     }
 }
 
