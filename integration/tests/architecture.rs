@@ -332,6 +332,11 @@ fn files_and_functions_keep_to_their_size() {
         };
         for (path, text) in sources(name) {
             let lines: Vec<&str> = text.lines().collect();
+            let limit = if path.ends_with("tests.rs") {
+                FILE_LINES
+            } else {
+                limit
+            };
             if lines.len() > limit {
                 wrong.push(format!("{path}: {} lines, more than {limit}", lines.len()));
             }
@@ -353,7 +358,8 @@ fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
         let indent = &line[..line.len() - trimmed.len()];
         let head = code_of(trimmed);
         let words: Vec<&str> = head.split_whitespace().take(5).collect();
-        if !words.contains(&"fn") || !head.contains('(') {
+        // Macro bodies are not indented by rustfmt.
+        if !words.contains(&"fn") || !head.contains('(') || trimmed.starts_with("$(") {
             continue;
         }
         let closing = format!("{indent}}}");

@@ -79,6 +79,17 @@ fn one_takeover(cluster: &mut Cluster, mode: &str) -> Result<()> {
             Ok(())
         })?;
     }
+    expect_recovery(cluster, executor, old, new, &switches_before)
+}
+
+/// The dead node and the old master come back: everybody agrees, and nothing is published twice.
+fn expect_recovery(
+    cluster: &mut Cluster,
+    executor: usize,
+    old: u16,
+    new: u16,
+    switches_before: &[usize],
+) -> Result<()> {
     cluster.node_mut(executor)?.start()?;
     wait_for("the node that died agrees", PATIENCE, || {
         let port = cluster.node(executor)?.master_port()?;

@@ -167,23 +167,13 @@ impl RaftHandle {
             settings: settings.clone(),
         };
         raft.run();
-        // The engine reports what it recovered first of all; before that its metrics are those of an empty node.
-        let mut metrics = raft.metrics();
-        if tokio::time::timeout(START_DEADLINE, metrics.changed())
-            .await
-            .is_err()
-        {
-            return Err(OpenError::Raft("the engine did not start in time".to_owned()));
-        }
+        engine_started(&raft).await?;
         let (status_sender, status) = watch::channel(observer.status());
         tokio::spawn(observer.clone().run(status_sender));
         let no_votes_until = (!may_vote).then(|| now() + settings.lease());
         if let Some(until) = no_votes_until {
-            tokio::spawn(campaign_after(
-                raft.clone(),
-                until,
-                settings.election_timeout_ms.0,
-            ));
+            let patience_ms = settings.election_timeout_ms.0;
+            tokio::spawn(campaign_after(raft.clone(), until, patience_ms));
         }
         let inner = Inner {
             me,
@@ -199,12 +189,8 @@ impl RaftHandle {
             log,
             dir: Mutex::new(Some(dir)),
         };
-        Ok((
-            Self {
-                inner: Arc::new(inner),
-            },
-            state,
-        ))
+        let inner = Arc::new(inner);
+        Ok((Self { inner }, state))
     }
 
     /// Whether this node holds a log: it was founded, or a raft_leader sent it entries.
@@ -399,6 +385,15 @@ impl Stores {
             snapshots,
             replay_until,
         })
+    }
+}
+
+/// The engine reports what it recovered first of all; before that its metrics are those of an empty node.
+async fn engine_started(raft: &Raft) -> Result<(), OpenError> {
+    let mut metrics = raft.metrics();
+    match tokio::time::timeout(START_DEADLINE, metrics.changed()).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(OpenError::Raft("the engine did not start in time".to_owned())),
     }
 }
 

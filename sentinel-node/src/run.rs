@@ -93,16 +93,8 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 
     let acceptor = Arc::new(peers.clone());
     let settings = Settings::from_config(&config);
-    let control = Arc::new(gateway);
-    let context = Context::new(
-        view,
-        control,
-        hub,
-        acceptor,
-        Arc::clone(&clock),
-        settings,
-        stop.clone(),
-    );
+    let (control, ticks) = (Arc::new(gateway), Arc::clone(&clock));
+    let context = Context::new(view, control, hub, acceptor, ticks, settings, stop.clone());
     listeners.serve(&Arc::new(context), &config, recorder());
     let seeding = tokio::spawn(seed(config, facts, raft.clone(), clock));
     let failure = tokio::spawn(say_storage_failure(raft.clone()));

@@ -53,6 +53,16 @@ fn need_by_report(report: &Report, master: &HostPort) -> Need {
     }
 }
 
+fn close(scene: &Scene<'_>, plan: &Plan, outcome: PlanOutcome, loss_bound_bytes: Option<u64>) -> Command {
+    Command::Close {
+        master: scene.name.clone(),
+        failover_epoch: plan.failover_epoch,
+        outcome,
+        loss_bound_bytes,
+        at: scene.wall,
+    }
+}
+
 impl FailoverCore {
     /// The switched phase of a plan: demote the old master at once, the others parallel-syncs at a time, then close.
     pub(super) fn reconfigure(
@@ -95,12 +105,13 @@ impl FailoverCore {
             } else {
                 *need
             };
-            let urgent = need == Need::Demotion;
-            let room = self
-                .work
-                .get(scene.name)
-                .is_some_and(|w| syncing(w, scene.now) < parallel);
-            if matches!(need, Need::Demotion | Need::Correction) && (urgent || room) {
+            let room = |work: &Work| syncing(work, scene.now) < parallel;
+            let may_act = match need {
+                Need::Demotion => true,
+                Need::Correction => self.work.get(scene.name).is_some_and(room),
+                _ => false,
+            };
+            if may_act {
                 if self.cut_former_executor(scene, plan, replica, effects) {
                     continue;
                 }
@@ -111,23 +122,18 @@ impl FailoverCore {
             .iter()
             .any(|(replica, need)| self.holds_plan_open(scene, replica, *need));
         let timed_out = scene.now.ms_since(switched_since) > scene.group.options.failover_timeout_ms;
-        if !pending || timed_out {
-            let outcome = if pending {
-                PlanOutcome::DoneForTimeout
-            } else {
-                PlanOutcome::Done
-            };
-            let command = Command::Close {
-                master: scene.name.clone(),
-                failover_epoch: plan.failover_epoch,
-                outcome,
-                loss_bound_bytes,
-                at: scene.wall,
-            };
-            self.propose(scene, command, effects);
-        } else if let Some(work) = self.work.get_mut(scene.name) {
-            wake_at(work, scene.now.plus(100));
-        }
+        let outcome = match (pending, timed_out) {
+            (false, _) => PlanOutcome::Done,
+            (true, true) => PlanOutcome::DoneForTimeout,
+            (true, false) => {
+                if let Some(work) = self.work.get_mut(scene.name) {
+                    wake_at(work, scene.now.plus(100));
+                }
+                return;
+            }
+        };
+        let command = close(scene, plan, outcome, loss_bound_bytes);
+        self.propose(scene, command, effects);
     }
 
     /// A reachable replica that does not follow yet keeps the plan open; an unreachable one does not.

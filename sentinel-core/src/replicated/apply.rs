@@ -150,10 +150,8 @@ fn open_failover(state: &mut State, command: &Command) -> Applied {
         return Err(Rejection::PlanOpen);
     }
     if group.config_epoch != *config_epoch {
-        return Err(Rejection::Stale(format!(
-            "config epoch is {}",
-            group.config_epoch
-        )));
+        let stale = format!("config epoch is {}", group.config_epoch);
+        return Err(Rejection::Stale(stale));
     }
     if let Some((replica, _)) = choice {
         if !group.replicas.contains_key(replica) {
@@ -168,19 +166,14 @@ fn open_failover(state: &mut State, command: &Command) -> Applied {
         Change::EpochRaised(*failover_epoch),
         Change::PlanOpened(master.clone()),
     ];
-    let (phase, refused) = match choice {
-        None => (Phase::Opened, Vec::new()),
-        Some((replica, refused)) => {
-            timeline.push((Step::Chosen, *at));
-            changes.push(Change::ReplicaChosen(master.clone(), replica.clone()));
-            (
-                Phase::Chosen {
-                    replica: replica.clone(),
-                },
-                refused.clone(),
-            )
-        }
-    };
+    let (mut phase, mut refused) = (Phase::Opened, Vec::new());
+    if let Some((replica, others)) = choice {
+        timeline.push((Step::Chosen, *at));
+        changes.push(Change::ReplicaChosen(master.clone(), replica.clone()));
+        let replica = replica.clone();
+        phase = Phase::Chosen { replica };
+        refused.clone_from(others);
+    }
     group.plan = Some(Plan {
         failover_epoch: *failover_epoch,
         cause: cause.clone(),

@@ -94,13 +94,24 @@ impl Actors {
     }
 }
 
+/// The supervisor starts its monitors from what was recovered, before the first entry is applied.
+fn announce(supervisor: &Recipient<StateApplied>, recovered: &Arc<State>) {
+    let initial = StateApplied {
+        index: recovered.last_applied,
+        state: Arc::clone(recovered),
+        changes: Arc::from([]),
+        replayed: true,
+    };
+    let first = supervisor.send(initial);
+    actix::spawn(async move {
+        let _ = first.await;
+    });
+}
+
 fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
     let now = parts.clock.mono();
-    let (runtime, view, clock) = (
-        parts.runtime.clone(),
-        Arc::clone(&parts.view),
-        Arc::clone(&parts.clock),
-    );
+    let (view, clock) = (Arc::clone(&parts.view), Arc::clone(&parts.clock));
+    let runtime = parts.runtime.clone();
     let recovered = Arc::clone(&parts.recovered);
     let peers = parts.peers.clone();
     let mut inner: Option<(Recipient<ToQuorum>, Recipient<ToFailover>)> = None;
@@ -143,16 +154,7 @@ fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
         // `create` runs its closure before it returns.
         unreachable!("the supervisor was created");
     };
-    let initial = StateApplied {
-        index: recovered.last_applied,
-        state: Arc::clone(&recovered),
-        changes: Arc::from([]),
-        replayed: true,
-    };
-    let first = supervisor.send(initial);
-    actix::spawn(async move {
-        let _ = first.await;
-    });
+    announce(&supervisor.clone().recipient(), &recovered);
     let ports = GatewayPorts {
         supervisor: supervisor.recipient(),
         quorum: quorum.clone(),

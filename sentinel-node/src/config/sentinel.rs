@@ -72,15 +72,10 @@ fn global(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
     }
     if sub.starts_with("admin-") {
         // The same directive without the word `sentinel` in front.
+        let words = std::iter::once(sub).chain(rest(line).iter().cloned()).collect();
         let plain_line = Line {
-            words: line.args().to_vec(),
+            words,
             ..line.clone()
-        };
-        let plain_line = Line {
-            words: std::iter::once(sub)
-                .chain(plain_line.words.into_iter().skip(1))
-                .collect(),
-            ..plain_line
         };
         return plain::apply(config, &plain_line).map(|_| ());
     }

@@ -68,35 +68,45 @@ pub(super) async fn run(
                     }
                 }
             },
-            Some(happened) = pending.next() => match happened {
-                Happened::Connected(generation, result) if generation == wanted => {
-                    let input = match result {
-                        Ok(connection) => {
-                            present = Some((generation, connection));
-                            MonitorInput::LinkUp { generation }
-                        }
-                        Err(failure) => MonitorInput::LinkFailed { generation, failure },
-                    };
+            Some(happened) = pending.next() => {
+                if let Some(input) = input_of(happened, wanted, &mut present) {
                     deliver(input).await;
                 }
-                Happened::Probed(generation, result) if generation == wanted => {
-                    let input = match result {
-                        Ok((ping, role)) => MonitorInput::Probed { generation, ping, role },
-                        Err(failure) => {
-                            present = None;
-                            MonitorInput::LinkFailed { generation, failure }
-                        }
-                    };
-                    deliver(input).await;
-                }
-                // Of a connection that was given up.
-                Happened::Connected(..) | Happened::Probed(..) => {}
-            },
+            }
             () = closed => {
                 let generation = present.take().map_or(0, |(generation, _)| generation);
                 deliver(MonitorInput::LinkFailed { generation, failure: LinkFailure::Closed }).await;
             }
         }
+    }
+}
+
+/// What the monitor is told; `None` for a connection that was given up meanwhile.
+fn input_of(
+    happened: Happened,
+    wanted: u64,
+    present: &mut Option<(u64, Connection)>,
+) -> Option<MonitorInput> {
+    match happened {
+        Happened::Connected(generation, result) if generation == wanted => Some(match result {
+            Ok(connection) => {
+                *present = Some((generation, connection));
+                MonitorInput::LinkUp { generation }
+            }
+            Err(failure) => MonitorInput::LinkFailed { generation, failure },
+        }),
+        Happened::Probed(generation, result) if generation == wanted => Some(match result {
+            Ok((ping, role)) => MonitorInput::Probed {
+                generation,
+                ping,
+                role,
+            },
+            Err(failure) => {
+                *present = None;
+                MonitorInput::LinkFailed { generation, failure }
+            }
+        }),
+        Happened::Connected(..) | Happened::Probed(..) => None,
     }
 }
 
