@@ -54,7 +54,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let view = Arc::new(NodeView::new(dir.node(), dir.myid().clone(), Arc::default()));
     let hub = Hub::start(Arc::clone(&clock));
     let (bridge, news) = PeerBridge::new();
-    let identity = (dir.cluster_id(), dir.cluster_id().is_some());
+    let identity = (dir.cluster_id(), false);
     let peers = Peers::start(
         peer_settings(&config, &dir),
         identity,
