@@ -24,12 +24,12 @@ impl FailoverCore {
         let Some(work) = self.work.get_mut(scene.name) else {
             return;
         };
-        if !leads {
-            work.executor_missing_since = None;
-            return;
-        }
+        // Also noted while another node leads: whoever is elected next need not wait any more.
         let missing_since = (!connected).then(|| work.executor_missing_since.unwrap_or(scene.now));
         work.executor_missing_since = missing_since;
+        if !leads {
+            return;
+        }
         let seen = work.plan_seen.as_ref().map_or(scene.now, |(_, at)| *at);
         let patience = match (&plan.phase, &plan.cause) {
             (Phase::Switched { .. }, _) => scene.group.options.failover_timeout_ms.saturating_add(5_000),
