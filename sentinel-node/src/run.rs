@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use raft_store::{DataDir, DirOptions, LocalFacts, RaftHandle, RaftSettings};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::actors::peers::PeerBridge;
@@ -82,14 +83,9 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         execute: ports::execute(raft.clone(), Handle::current()),
     };
     let actors = Actors::start(parts).await?;
-    gateway.simulate_with(ports::simulate(actors.failover.clone()));
-    gateway.choose_forced_with(ports::forced_choice(Arc::clone(&view), raft.clone()));
-    let founder = Founder::start(
-        founder_settings(&config),
-        peers.clone(),
-        raft.clone(),
-        Arc::clone(&clock),
-    );
+    connect(&gateway, &actors, &view, &raft);
+    let founding = founder_settings(&config);
+    let founder = Founder::start(founding, peers.clone(), raft.clone(), Arc::clone(&clock));
 
     let acceptor = Arc::new(peers.clone());
     let settings = Settings::from_config(&config);
@@ -100,14 +96,25 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let failure = tokio::spawn(say_storage_failure(raft.clone()));
 
     stop.cancelled().await;
-    seeding.abort();
-    failure.abort();
-    founder.abort();
+    [seeding.abort_handle(), failure.abort_handle(), founder]
+        .iter()
+        .for_each(AbortHandle::abort);
+    end(actors, &peers, &raft).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing acts any more once the actors are gone; the log closes last.
+async fn end(actors: Actors, peers: &Peers, raft: &RaftHandle) {
     actors.stop().await;
     peers.stop();
     raft.shutdown().await;
     tracing::warn!("Sentinel is now ready to exit, bye bye...");
-    Ok(ExitCode::SUCCESS)
+}
+
+/// What clients ask of the actors.
+fn connect(gateway: &GatewayHandle, actors: &Actors, view: &Arc<NodeView>, raft: &RaftHandle) {
+    gateway.simulate_with(ports::simulate(actors.failover.clone()));
+    gateway.choose_forced_with(ports::forced_choice(Arc::clone(view), raft.clone()));
 }
 
 async fn open_dir(config: &Config) -> anyhow::Result<DataDir> {

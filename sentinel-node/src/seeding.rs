@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft_store::{LocalFacts, Proposal, RaftHandle};
+use raft_store::{Authority, LocalFacts, Proposal, RaftHandle};
 use sentinel_core::replicated::{Command, Rejection};
 
 use crate::clock::SharedClock;
@@ -21,6 +21,12 @@ pub async fn run(masters: &[MasterConfig], facts: &LocalFacts, raft: &RaftHandle
     let mut warned = Vec::new();
     loop {
         wait_for_majority(raft).await;
+        // Compare with everything committed so far, not with what happened to be on this disk.
+        if let Authority::Denied(why) = raft.confirm_authority(PROPOSE_WITHIN).await {
+            tracing::debug!("the lines of the configuration file have to wait: {why}");
+            tokio::time::sleep(RETRY_AFTER).await;
+            continue;
+        }
         let seeding = seed::plan_seeding(masters, remembered.as_deref(), &raft.state(), clock.wall());
         warn(&seeding.warnings, &mut warned);
         if propose_all(seeding.commands, raft).await {

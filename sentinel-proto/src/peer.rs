@@ -81,9 +81,9 @@ pub enum PeerBody {
     /// All opinions that changed, or all of them each second.
     Opinions(Vec<Opinion>),
     /// A request for `raft-store` (Raft RPC, forwarded proposal, authority check); opaque here.
-    Raft(Vec<u8>),
+    Raft(#[serde(with = "as_bytes")] Vec<u8>),
     /// The answer to it.
-    RaftReply(Vec<u8>),
+    RaftReply(#[serde(with = "as_bytes")] Vec<u8>),
     /// The answer to any request that is not served (yet): nothing was done.
     Refused(String),
     /// Founding: "I am about to found this group with these members; do you agree?" Asked twice: first everybody
@@ -109,4 +109,38 @@ pub struct PeerFrame {
     pub id: u64,
     /// Content.
     pub body: PeerBody,
+}
+
+/// Bytes as one piece instead of element by element: a snapshot has megabytes of them.
+mod as_bytes {
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+
+    struct Bytes;
+
+    impl Visitor<'_> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+
+        fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+            Ok(bytes)
+        }
+    }
 }

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a monitored master, as written in `sentinel monitor`. Case-sensitive, never empty.
+/// The name of a monitored master, as written in `sentinel monitor`. Case-sensitive, never empty. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct MasterName(String);
+pub struct MasterName(Arc<str>);
 
 /// Why a text is not a usable name, identity or address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +41,7 @@ impl MasterName {
         if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(TypeError::NameCharacters(name));
         }
-        Ok(Self(name))
+        Ok(Self(name.into()))
     }
 
     /// The name as text.
