@@ -37,7 +37,10 @@ pub struct Report {
     pub last_io_at: MonoTime,
     /// Offset: `slave_repl_offset` or `master_repl_offset`, in bytes.
     pub offset: u64,
-    /// When role, link and offset were last reported.
+    /// When that offset was reported; 0 = not since the link to the master went down. ROLE does not tell the offset of
+    /// a replica whose link is down (it says -1), INFO does.
+    pub offset_at: MonoTime,
+    /// When role and link were last reported.
     pub at: MonoTime,
 }
 
@@ -66,6 +69,9 @@ pub struct InstanceFacts {
     pub priority: u32,
     /// `run_id`; empty until known.
     pub run_id: String,
+    /// Replica: has not been in sync with a master since it started, and held no key at the last full INFO: there is
+    /// nothing in it that could be saved by promoting it.
+    pub is_blank: bool,
 }
 
 impl InstanceFacts {
@@ -84,6 +90,7 @@ impl InstanceFacts {
             report: None,
             priority: 100,
             run_id: String::new(),
+            is_blank: false,
         }
     }
 

@@ -118,6 +118,7 @@ fn replica(link: ReplicationLink, last_io_s: Option<u64>, at: MonoTime) -> Insta
         last_io_s,
         last_io_at: at,
         offset: 0,
+        offset_at: at,
         at,
     });
     facts

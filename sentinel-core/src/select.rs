@@ -2,7 +2,8 @@
 //!
 //! Excluded, as in sentinel.c `sentinelSelectReplica`: down, disconnected, silent, priority 0, stale report, link to
 //! the master down for too long before the master was. Excluded besides: in the middle of a synchronisation, already
-//! a master, following a master that is not of this group, promotion failed in this plan.
+//! a master, following a master that is not of this group, promotion failed in this plan, and blank: a replica that
+//! never was in sync and holds nothing must not turn a group that has data into an empty one.
 //! Order: lowest priority, then highest offset, then smallest run id (without case; unknown last), then address.
 //!
 //! The result does not depend on the order of the input.
@@ -23,7 +24,7 @@ pub const STALE_PING_MS: u64 = 5_000;
 pub struct SelectContext<'a> {
     /// Addresses of the group, the old master included: a replica may follow any of them (chains).
     pub group: &'a BTreeSet<HostPort>,
-    /// Oldest time of a report that still counts.
+    /// Oldest time of a reported offset that still counts.
     pub reports_since: MonoTime,
     /// How long the master has been subjectively down here, in milliseconds; 0 = it is up.
     pub master_down_ms: u64,
@@ -108,7 +109,11 @@ fn refuse(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -
     if replica.priority == 0 {
         return Some(RefusalReason::PriorityZero);
     }
-    let Some(report) = replica.report.as_ref().filter(|r| r.at >= context.reports_since) else {
+    let Some(report) = replica
+        .report
+        .as_ref()
+        .filter(|r| r.offset_at >= context.reports_since)
+    else {
         return Some(RefusalReason::StaleReport);
     };
     if report.role == ReportedRole::Master {
@@ -120,6 +125,9 @@ fn refuse(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -
         .is_some_and(|master| !context.group.contains(master))
     {
         return Some(RefusalReason::ForeignMaster);
+    }
+    if replica.is_blank {
+        return Some(RefusalReason::Blank);
     }
     if report.link == ReplicationLink::Syncing {
         return Some(RefusalReason::Syncing);

@@ -22,6 +22,7 @@ fn replica(port: u16) -> InstanceFacts {
         last_io_s: Some(1),
         last_io_at: NOW,
         offset: 100,
+        offset_at: NOW,
         at: NOW,
     });
     facts
@@ -68,7 +69,7 @@ fn each_exclusion_has_its_reason() {
         (edit(6380, |f| f.priority = 0), R::PriorityZero),
         (edit(6380, |f| f.report = None), R::StaleReport),
         (
-            edit(6380, |f| report(f).at = MonoTime(NOW.0 - 101)),
+            edit(6380, |f| report(f).offset_at = MonoTime(NOW.0 - 101)),
             R::StaleReport,
         ),
         (

@@ -97,6 +97,8 @@ pub struct InstanceReport {
     pub last_bgsave_ok: Option<bool>,
     /// `redis_mode` or `server_mode` (`standalone`, `cluster`, `sentinel`).
     pub mode: Option<String>,
+    /// Keys in all databases; `None` = the text has no `# Keyspace` section.
+    pub keys: Option<u64>,
 }
 
 /// `slaveN:` lines taken from one text, at most: a bound on memory, far above any real master.
@@ -111,8 +113,10 @@ impl InstanceReport {
             let Ok(line) = std::str::from_utf8(line) else {
                 continue;
             };
-            if let Some((key, value)) = line.trim_end().split_once(':') {
-                report.take(key, value);
+            match line.trim_end().split_once(':') {
+                Some((key, value)) => report.take(key, value),
+                None if line.trim_end() == "# Keyspace" => report.keys = Some(report.keys.unwrap_or(0)),
+                None => {}
             }
         }
         report
@@ -168,7 +172,21 @@ impl InstanceReport {
             "loading" => self.loading = flag(value),
             "rdb_last_bgsave_status" => self.last_bgsave_ok = Some(value == "ok"),
             "redis_mode" | "server_mode" => self.mode = text(value),
+            _ if key.starts_with("db") => self.take_database_line(key, value),
             _ => self.take_replica_line(key, value),
+        }
+    }
+
+    /// `db0:keys=1,expires=0,avg_ttl=0`.
+    fn take_database_line(&mut self, key: &str, value: &str) {
+        let number = key.strip_prefix("db").unwrap_or_default();
+        let is_database = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let keys = value.split(',').find_map(|field| field.strip_prefix("keys="));
+        if let Some(keys) = keys
+            .filter(|_| is_database)
+            .and_then(|keys| keys.parse::<u64>().ok())
+        {
+            self.keys = Some(self.keys.unwrap_or(0).saturating_add(keys));
         }
     }
 

@@ -267,6 +267,7 @@ impl World {
                 last_io_s: None,
                 last_io_at: self.now,
                 offset: server.offset as u64,
+                offset_at: self.now,
                 at: self.now,
             });
             self.input(FailoverInput::Instance(name(), Box::new(facts)));

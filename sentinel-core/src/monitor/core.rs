@@ -58,6 +58,8 @@ pub struct MonitorCore {
     info_at: Option<MonoTime>,
     info_text: Option<Arc<str>>,
     announced: bool,
+    /// No keys at the last full INFO.
+    pub(super) empty: bool,
     /// Wake-up asked for last, to notice stalls.
     expected_wake: Option<MonoTime>,
 }
@@ -85,6 +87,7 @@ impl MonitorCore {
             info_at: None,
             info_text: None,
             announced: true,
+            empty: false,
             expected_wake: None,
         }
     }

@@ -75,13 +75,19 @@ impl MonitorCore {
             ReportedRole::Replica,
             follows,
             link,
-            info.slave_repl_offset.unwrap_or(0),
+            info.slave_repl_offset.unwrap_or(-1),
             now,
         );
         self.facts.priority = info
             .slave_priority
             .and_then(|p| u32::try_from(p).ok())
             .unwrap_or(100);
+        // -1: the link was never up since the process started (`repl_down_since` in Redis).
+        let never_synced = info.master_link_up != Some(true) && info.master_link_down_since_s == Some(-1);
+        if let Some(keys) = info.keys {
+            self.empty = keys == 0;
+        }
+        self.facts.is_blank = never_synced && self.empty;
         if let Some(report) = &mut self.facts.report {
             let seconds = |s: Option<i64>| s.and_then(|s| u64::try_from(s).ok());
             report.link_down_ms = seconds(info.master_link_down_since_s)
@@ -100,8 +106,16 @@ impl MonitorCore {
         offset: i64,
         now: MonoTime,
     ) {
+        let offset = u64::try_from(offset).ok();
+        self.facts.is_blank &= link != ReplicationLink::Up;
         let before = self.facts.report.as_ref();
         let same = before.filter(|r| r.role == role);
+        let offset_at = match (offset, same) {
+            (Some(_), _) => now,
+            // What was known while the link was up is not the last word.
+            (None, Some(r)) if r.link == link => r.offset_at,
+            (None, _) => MonoTime::default(),
+        };
         self.facts.report = Some(Report {
             role,
             role_since: same.map_or(now, |r| r.role_since),
@@ -112,7 +126,8 @@ impl MonitorCore {
                 .map_or(0, |r| r.link_down_ms),
             last_io_s: before.and_then(|r| r.last_io_s),
             last_io_at: before.map_or(now, |r| r.last_io_at),
-            offset: u64::try_from(offset).unwrap_or(0),
+            offset: offset.unwrap_or_else(|| same.map_or(0, |r| r.offset)),
+            offset_at,
             at: now,
         });
     }

@@ -321,3 +321,64 @@ fn a_master_that_says_it_is_a_replica_is_down_after_down_after() {
         .collect();
     assert_eq!(names, ["-role-change", "+sdown"]);
 }
+
+#[test]
+fn a_replica_that_never_was_in_sync_is_blank_until_it_has_data_or_a_link() {
+    use sentinel_proto::info::InstanceReport;
+    let mut replica = assignment(1_000);
+    replica.role = ReportedRole::Replica;
+    let mut world = World::new(replica);
+    let info = |since: &str, up: &str, keys: &str| {
+        let text = format!(
+            "role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:{up}\r\n{since}# Keyspace\r\n{keys}"
+        );
+        MonitorInput::Info(Box::new(InstanceReport::parse(text)))
+    };
+    let never = "master_link_down_since_seconds:-1\r\n";
+    for (input, blank) in [
+        (info(never, "down", ""), true),
+        (info(never, "down", "db0:keys=3,expires=0,avg_ttl=0\r\n"), false),
+        (info("", "up", ""), false),
+        (info("master_link_down_since_seconds:2\r\n", "down", ""), false),
+    ] {
+        world.give(input);
+        assert_eq!(world.core.facts().is_blank, blank);
+    }
+}
+
+/// ROLE says -1 for a replica whose link is down: taken for 0, it would make the most complete replica look empty.
+#[test]
+fn the_offset_of_a_replica_whose_link_is_down_is_what_info_says() {
+    use sentinel_proto::info::InstanceReport;
+    let mut replica = assignment(1_000);
+    replica.role = ReportedRole::Replica;
+    let mut world = World::new(replica);
+    let role = |link, offset| {
+        let master = HostPort::new("127.0.0.1", 6379);
+        MonitorInput::RoleSeen(RoleReport::Replica { master, link, offset })
+    };
+    world.give(role(ReplicaLink::Connected, 4_000));
+    assert_eq!(
+        world
+            .core
+            .facts()
+            .report
+            .as_ref()
+            .map(|r| (r.offset, r.offset_at)),
+        Some((4_000, world.now))
+    );
+    world.give(role(ReplicaLink::Connect, -1));
+    let stale = world.core.facts().report.clone().unwrap();
+    assert_eq!(
+        (stale.offset, stale.offset_at),
+        (4_000, MonoTime(0)),
+        "known, but not the last word"
+    );
+    let text =
+        "role:slave\nmaster_link_status:down\nmaster_link_down_since_seconds:1\nslave_repl_offset:4157\n";
+    world.give(MonitorInput::Info(Box::new(InstanceReport::parse(text))));
+    world.now = world.now.plus(10);
+    world.give(role(ReplicaLink::Connect, -1));
+    let fresh = world.core.facts().report.clone().unwrap();
+    assert_eq!((fresh.offset, world.now.ms_since(fresh.offset_at)), (4_157, 10));
+}

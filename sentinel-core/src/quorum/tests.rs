@@ -90,6 +90,7 @@ impl World {
             last_io_s: None,
             last_io_at: self.now,
             offset: 5,
+            offset_at: self.now,
             at: self.now,
         });
         change(&mut facts);

@@ -54,6 +54,8 @@ pub enum RefusalReason {
     RankedLower,
     /// A promotion of it failed in this plan.
     PromotionFailed,
+    /// Never in sync since it started, and empty: promoting it would lose everything.
+    Blank,
 }
 
 impl RefusalReason {
@@ -72,6 +74,7 @@ impl RefusalReason {
             Self::ForeignMaster => "foreign-master",
             Self::RankedLower => "ranked-lower",
             Self::PromotionFailed => "promotion-failed",
+            Self::Blank => "blank",
         }
     }
 }
