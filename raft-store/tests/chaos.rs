@@ -197,19 +197,10 @@ async fn check(cluster: &Cluster, given: &BTreeMap<String, Proposal>) {
         let applied = node.applied.read().await;
         let mut before: Option<u64> = None;
         for item in applied.iter() {
-            assert!(
-                before.is_none_or(|b| item.index > b),
-                "{}: {} after {before:?}",
-                node.id,
-                item.index
-            );
-            let follows = before.is_none_or(|b| item.index == b + 1);
-            assert!(
-                item.replayed || follows,
-                "{}: {} after {before:?}",
-                node.id,
-                item.index
-            );
+            let (id, at) = (node.id, item.index);
+            assert!(before.is_none_or(|b| at > b), "{id}: {at} after {before:?}");
+            let follows = before.is_none_or(|b| at == b + 1);
+            assert!(item.replayed || follows, "{id}: {at} after {before:?}");
             before = Some(item.index);
             // An installed snapshot says nothing about its entries.
             if item.changes.is_empty() {
