@@ -7,10 +7,10 @@ RUNS ?= 10
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
 RUN_TESTS = $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc --quiet
-RUN_SOAK = $(CARGO) nextest run -p integration --profile soak
+RUN_SOAK = $(CARGO) nextest run --release -p integration --profile soak
 else
 RUN_TESTS = $(CARGO) test --workspace --no-fail-fast -- --test-threads=1
-RUN_SOAK = $(CARGO) test -p integration --no-fail-fast -- --test-threads=1 --nocapture
+RUN_SOAK = $(CARGO) test --release -p integration --no-fail-fast -- --test-threads=1 --nocapture
 endif
 
 .DEFAULT_GOAL := help
@@ -35,9 +35,9 @@ test: deps ## All tests, including those with real processes and real client lib
 	$(CARGO) build -p sentinel-node --bins
 	SENTINEL_TEST_SLACK=$${SENTINEL_TEST_SLACK:-3} $(RUN_TESTS)
 
-soak: deps ## The real-process tests with their full numbers of repetitions and strict limits of time (an hour or more)
+soak: deps ## The real-process tests with their full repetitions, strict limits of time, release build (half an hour)
 	@deploy/install-deps.sh clients
-	$(CARGO) build -p sentinel-node --bins
+	$(CARGO) build --release -p sentinel-node --bins
 	SENTINEL_TEST_SOAK=1 $(RUN_SOAK)
 
 bench: deps ## Failover time and address queries beside the system's redis-sentinel (RUNS=10)
