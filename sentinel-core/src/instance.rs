@@ -72,6 +72,11 @@ pub struct InstanceFacts {
     /// Replica: has not been in sync with a master since it started, and held no key at the last full INFO: there is
     /// nothing in it that could be saved by promoting it.
     pub is_blank: bool,
+    /// Keys at the last full INFO; `None` = not known.
+    pub keys: Option<u64>,
+    /// Master: came back from a restart without any key, at this time. Replicas that still have data keep it only for
+    /// the seconds until they copy the emptiness.
+    pub emptied_since: Option<MonoTime>,
 }
 
 impl InstanceFacts {
@@ -91,6 +96,8 @@ impl InstanceFacts {
             priority: 100,
             run_id: String::new(),
             is_blank: false,
+            keys: None,
+            emptied_since: None,
         }
     }
 

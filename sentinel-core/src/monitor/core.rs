@@ -30,6 +30,9 @@ const RECONNECT_AUTH_MS: u64 = 1_000;
 /// Being woken this much later than asked means that this process did not run.
 const STALL_MS: u64 = 50;
 
+/// After this long the replicas have copied the emptiness: there is nothing left to save.
+const EMPTIED_MS: u64 = 10_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
     Waiting { retry_at: MonoTime },
@@ -58,8 +61,8 @@ pub struct MonitorCore {
     info_at: Option<MonoTime>,
     info_text: Option<Arc<str>>,
     announced: bool,
-    /// No keys at the last full INFO.
-    pub(super) empty: bool,
+    /// The link is new: who answers may be another process than before.
+    introduce: bool,
     /// Wake-up asked for last, to notice stalls.
     expected_wake: Option<MonoTime>,
 }
@@ -87,7 +90,7 @@ impl MonitorCore {
             info_at: None,
             info_text: None,
             announced: true,
-            empty: false,
+            introduce: true,
             expected_wake: None,
         }
     }
@@ -239,6 +242,7 @@ impl MonitorCore {
             self.facts.silent_since = None;
             self.facts.class_since = now;
             self.facts.refused_count = 0;
+            self.facts.emptied_since = None;
             self.pending_since = self.pending_since.map(|_| now);
             self.listed.clear();
             if let Some(report) = &mut self.facts.report {
@@ -262,6 +266,7 @@ impl MonitorCore {
         self.failures = 0;
         self.in_flight = None;
         self.role_refused = false;
+        self.introduce = true;
         self.schedule = Schedule {
             next_probe: now,
             next_info: now,
@@ -314,6 +319,8 @@ impl MonitorCore {
         self.last_reply = now;
         let class = classify(ping);
         self.observe(class, now);
+        let emptied = self.facts.emptied_since;
+        self.facts.emptied_since = emptied.filter(|since| now.ms_since(*since) < EMPTIED_MS);
         match class {
             EvidenceClass::Alive | EvidenceClass::Loading => {
                 self.facts.last_ok = now;
@@ -379,7 +386,9 @@ impl MonitorCore {
             });
         }
         if self.schedule.next_info <= now {
-            let full = self.info_at.is_none_or(|at| now.ms_since(at) >= INFO_PERIOD_MS) || !self.watching();
+            let due = self.info_at.is_none_or(|at| now.ms_since(at) >= INFO_PERIOD_MS);
+            let full = due || self.introduce || !self.watching();
+            self.introduce = false;
             self.schedule.next_info = now.plus(self.info_period_ms());
             effects.push(MonitorEffect::SendInfo { full });
         }

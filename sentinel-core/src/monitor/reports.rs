@@ -41,6 +41,7 @@ impl MonitorCore {
         now: MonoTime,
         effects: &mut Vec<MonitorEffect>,
     ) {
+        self.notice_emptiness(info, now);
         if let Some(run_id) = info.run_id.as_ref().filter(|id| **id != self.facts.run_id) {
             if !self.facts.run_id.is_empty() {
                 effects.push(MonitorEffect::Event(Event::about(
@@ -59,6 +60,22 @@ impl MonitorCore {
             Some(ReportedRole::Replica) => self.informed_replica(info, now),
             None => {}
         }
+    }
+
+    /// A master that restarted empty must not stay master while a replica has data, which would copy the emptiness
+    /// (5 s later with Redis's defaults). FLUSHALL is no restart, and a server that is still loading is not judged.
+    fn notice_emptiness(&mut self, info: &InstanceReport, now: MonoTime) {
+        let Some(keys) = info.keys.filter(|_| info.loading != Some(true)) else {
+            return;
+        };
+        let restarted =
+            !self.facts.run_id.is_empty() && info.run_id.as_ref().is_some_and(|id| *id != self.facts.run_id);
+        let is_master =
+            self.assignment.role == ReportedRole::Master && info.role == Some(ReportedRole::Master);
+        if is_master && restarted && keys == 0 {
+            self.facts.emptied_since = Some(now);
+        }
+        self.facts.keys = Some(keys);
     }
 
     fn informed_replica(&mut self, info: &InstanceReport, now: MonoTime) {
@@ -84,10 +101,7 @@ impl MonitorCore {
             .unwrap_or(100);
         // -1: the link was never up since the process started (`repl_down_since` in Redis).
         let never_synced = info.master_link_up != Some(true) && info.master_link_down_since_s == Some(-1);
-        if let Some(keys) = info.keys {
-            self.empty = keys == 0;
-        }
-        self.facts.is_blank = never_synced && self.empty;
+        self.facts.is_blank = never_synced && self.facts.keys == Some(0);
         if let Some(report) = &mut self.facts.report {
             let seconds = |s: Option<i64>| s.and_then(|s| u64::try_from(s).ok());
             report.link_down_ms = seconds(info.master_link_down_since_s)

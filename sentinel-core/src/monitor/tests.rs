@@ -382,3 +382,30 @@ fn the_offset_of_a_replica_whose_link_is_down_is_what_info_says() {
     let fresh = world.core.facts().report.clone().unwrap();
     assert_eq!((fresh.offset, world.now.ms_since(fresh.offset_at)), (4_157, 10));
 }
+
+#[test]
+fn a_master_that_restarts_without_its_data_is_noticed_but_not_one_that_was_flushed_or_loads() {
+    use sentinel_proto::info::InstanceReport;
+    let info = |run_id: &str, loading: u8, keys: &str| {
+        let text = format!("run_id:{run_id}\nrole:master\nloading:{loading}\n# Keyspace\n{keys}");
+        MonitorInput::Info(Box::new(InstanceReport::parse(text)))
+    };
+    let full = "db0:keys=7,expires=0,avg_ttl=0\n";
+    for (second, emptied) in [
+        (info("b", 0, ""), true),
+        (info("a", 0, ""), false),
+        (info("b", 1, ""), false),
+        (info("b", 0, full), false),
+    ] {
+        let mut world = World::new(assignment(1_000));
+        world.give(info("a", 0, full));
+        world.give(second);
+        assert_eq!(world.core.facts().emptied_since.is_some(), emptied);
+        world.run(11_000);
+        assert_eq!(
+            world.core.facts().emptied_since,
+            None,
+            "after a while there is nothing left to save"
+        );
+    }
+}

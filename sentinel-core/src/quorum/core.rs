@@ -371,15 +371,19 @@ fn backoff_ms(failures: u32) -> u64 {
 fn own_opinion(group: &Group, soft: &GroupSoft, now: MonoTime) -> Option<Opinion> {
     let facts = soft.instances.get(&group.address)?;
     let wrong_role = facts.class == EvidenceClass::Alive && facts.role() == Some(ReportedRole::Replica);
+    // An emptied master is given up only if somebody else still has the data.
+    let holds_data =
+        |r: &InstanceFacts| r.connected && r.keys > Some(0) && r.role() == Some(ReportedRole::Replica);
+    let emptied = facts.emptied_since.is_some() && replica_facts(group, soft).into_iter().any(holds_data);
     Some(Opinion {
         master: group.name.clone(),
         address: group.address.clone(),
         config_epoch: group.config_epoch,
-        down: facts.sdown_since.is_some(),
-        class: if wrong_role {
-            EvidenceClass::WrongRole
-        } else {
-            facts.class
+        down: facts.sdown_since.is_some() || emptied,
+        class: match (wrong_role, emptied) {
+            (true, _) => EvidenceClass::WrongRole,
+            (_, true) => EvidenceClass::Foreign,
+            _ => facts.class,
         },
         class_age_ms: now.ms_since(facts.class_since),
         refused_count: facts.refused_count,
@@ -401,7 +405,8 @@ fn differs(a: &Opinion, b: &Opinion) -> bool {
 
 fn attend(name: &MasterName, group: &Group, soft: &mut GroupSoft, effects: &mut Vec<QuorumEffect>) {
     let own = soft.instances.get(&group.address);
-    let suspect = own.is_some_and(|f| f.silent_since.is_some() || f.sdown_since.is_some());
+    let suspect =
+        own.is_some_and(|f| f.silent_since.is_some() || f.sdown_since.is_some() || f.emptied_since.is_some());
     let others = soft.opinions.values().any(|(o, _)| o.down);
     let attention = suspect || others || group.plan.is_some();
     if attention != soft.attention {

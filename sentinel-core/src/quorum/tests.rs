@@ -365,3 +365,20 @@ fn a_long_gap_is_tilt_and_nothing_is_opened_in_it() {
         world.events()
     );
 }
+
+#[test]
+fn an_emptied_master_is_given_up_at_once_if_a_replica_still_has_the_data() {
+    for (keys, opens) in [(Some(9), true), (Some(0), false), (None, false)] {
+        let mut world = World::new();
+        for port in [6380, 6381] {
+            world.see(port, |f| f.keys = keys);
+        }
+        let now = world.now;
+        world.see(6379, |f| f.emptied_since = Some(now));
+        world.hear(2, |o| {
+            o.class = EvidenceClass::Foreign;
+            o.silent_ms = None;
+        });
+        assert_eq!(!world.proposals().is_empty(), opens);
+    }
+}

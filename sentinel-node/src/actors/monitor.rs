@@ -47,6 +47,7 @@ pub struct Monitor {
     flag: Option<&'static str>,
     listed: Option<Vec<HostPort>>,
     unsent: bool,
+    emptied: bool,
 }
 
 impl Monitor {
@@ -71,6 +72,7 @@ impl Monitor {
             flag: None,
             listed: None,
             unsent: true,
+            emptied: false,
         }
     }
 
@@ -114,6 +116,7 @@ impl Monitor {
                 true
             }
             MonitorEffect::Changed => {
+                self.say_emptied();
                 self.unsent = true;
                 true
             }
@@ -128,6 +131,16 @@ impl Monitor {
             metrics::counter!("sentinel_link_queue_full").increment(1);
             tracing::debug!("link queue of {} is full at {now:?}", self.core.facts().address);
         }
+    }
+
+    /// An operator wants to know why a master that answers is replaced.
+    fn say_emptied(&mut self) {
+        let emptied = self.core.facts().emptied_since.is_some();
+        if emptied && !self.emptied {
+            let (master, address) = (&self.core.assignment().master, &self.core.facts().address);
+            tracing::warn!("{master}: the master {address} came back from a restart without any data");
+        }
+        self.emptied = emptied;
     }
 
     /// Tells quorum and failover the newest facts.
