@@ -15,5 +15,6 @@ pub mod monitor;
 pub mod odown;
 pub mod quorum;
 pub mod replicated;
+pub mod scripts;
 pub mod select;
 pub mod time;

@@ -22,6 +22,7 @@ pub mod peers;
 pub mod ports;
 pub mod pubsub;
 pub mod run;
+pub mod scripts;
 pub mod seeding;
 pub mod server;
 pub mod view;

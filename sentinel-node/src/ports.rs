@@ -18,16 +18,26 @@ use crate::actors::messages::{EventSink, ToFailover};
 use crate::actors::proposals::{ForcedChoice, ForcedChoicePort, SimulatePort};
 use crate::control::{ControlError, SimulatedCrash};
 use crate::pubsub::Hub;
+use crate::scripts::{ReconfigSink, Scripts};
 use crate::view::NodeView;
 
 /// How long the authority to act may take to be confirmed by the raft_leader.
 const AUTHORITY_WITHIN: Duration = Duration::from_millis(500);
 
-/// Events to subscribers and the log.
+/// Events to the log and the subscribers, then to the notification scripts.
 #[must_use]
-pub fn events(hub: &Hub) -> EventSink {
-    let hub = hub.clone();
-    Arc::new(move |event| hub.publish(event))
+pub fn events(hub: &Hub, scripts: &Scripts) -> EventSink {
+    let (hub, scripts) = (hub.clone(), scripts.clone());
+    Arc::new(move |event| {
+        hub.publish(event.clone());
+        scripts.notify(&event);
+    })
+}
+
+/// New addresses to the client-reconfig scripts.
+#[must_use]
+pub fn reconfigured(scripts: Scripts) -> ReconfigSink {
+    Arc::new(move |call| scripts.reconfigure(&call))
 }
 
 /// Operations: fresh authority and the guard first, then the link.

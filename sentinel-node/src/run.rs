@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::front::{Listeners, PidFile, stop_on_signals};
 use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTiming, Peers};
 use crate::pubsub::Hub;
+use crate::scripts::{ScriptPaths, Scripts};
 use crate::server::{Context, Settings};
 use crate::view::NodeView;
 use crate::{ports, seeding};
@@ -53,7 +54,10 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 
     let facts = dir.facts();
     let view = Arc::new(NodeView::new(dir.node(), dir.myid().clone(), Arc::default()));
+    view.script_paths
+        .store(Arc::new(ScriptPaths::from_config(&config)));
     let hub = Hub::start(Arc::clone(&clock));
+    let scripts = start_scripts(&config, &view, &hub, &clock)?;
     let (bridge, news) = PeerBridge::new();
     let identity = (dir.cluster_id(), false);
     let peers = Peers::start(
@@ -78,7 +82,8 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         applied,
         news,
         peers: peers.clone(),
-        events: ports::events(&hub),
+        events: ports::events(&hub, &scripts),
+        reconfigured: ports::reconfigured(scripts),
         propose: gateway.propose_port(),
         execute: ports::execute(raft.clone(), Handle::current()),
     };
@@ -115,6 +120,21 @@ async fn end(actors: Actors, peers: &Peers, raft: &RaftHandle) {
 fn connect(gateway: &GatewayHandle, actors: &Actors, view: &Arc<NodeView>, raft: &RaftHandle) {
     gateway.simulate_with(ports::simulate(actors.failover.clone()));
     gateway.choose_forced_with(ports::forced_choice(Arc::clone(view), raft.clone()));
+}
+
+fn start_scripts(
+    config: &Config,
+    view: &Arc<NodeView>,
+    hub: &Hub,
+    clock: &SharedClock,
+) -> anyhow::Result<Scripts> {
+    let (dir, view, hub, clock) = (
+        config.dir.clone(),
+        Arc::clone(view),
+        hub.clone(),
+        Arc::clone(clock),
+    );
+    Scripts::start(dir, view, hub, clock).context("cannot watch the end of scripts")
 }
 
 async fn open_dir(config: &Config) -> anyhow::Result<DataDir> {

@@ -6,6 +6,8 @@
 //! | [`NodeView::instances`] | supervisor (the map), each monitor (its entry) | probes |
 //! | [`NodeView::groups`] | quorum (ODOWN, opinions), failover actor through it | opinions, plans |
 //! | [`NodeView::peers`] | peers | connections to the other sentinels |
+//! | [`NodeView::scripts`] | the script queue | scripts waiting and running |
+//! | [`NodeView::script_paths`] | the start of the process | the file |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +16,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use arc_swap::ArcSwap;
 pub use sentinel_core::instance::ReportedRole;
 use sentinel_core::replicated::State;
+use sentinel_core::scripts::ScriptJob;
 use sentinel_core::time::MonoTime;
 use sentinel_proto::peer::Opinion;
 use sentinel_proto::{EvidenceClass, HostPort, MasterName, NodeId, SentinelId};
+
+use crate::scripts::ScriptPaths;
 
 /// Key of an instance: its group and its address.
 pub type InstanceKey = (MasterName, HostPort);
@@ -36,6 +41,10 @@ pub struct NodeView {
     pub groups: ArcSwap<BTreeMap<MasterName, Arc<GroupView>>>,
     /// The other sentinels.
     pub peers: ArcSwap<BTreeMap<NodeId, Arc<PeerView>>>,
+    /// Scripts waiting and running, oldest first.
+    pub scripts: ArcSwap<Vec<ScriptJob>>,
+    /// Which scripts may be run here.
+    pub script_paths: ArcSwap<ScriptPaths>,
     /// In touch with a Raft majority (see `sentinel stale-reads`).
     pub has_majority: AtomicBool,
     /// When TILT was entered, in [`MonoTime`] milliseconds; 0 = not in TILT.
@@ -53,6 +62,8 @@ impl NodeView {
             instances: ArcSwap::default(),
             groups: ArcSwap::default(),
             peers: ArcSwap::default(),
+            scripts: ArcSwap::default(),
+            script_paths: ArcSwap::default(),
             has_majority: AtomicBool::new(false),
             tilt_since: AtomicU64::new(0),
         }

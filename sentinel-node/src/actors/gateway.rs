@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! raft-store --Applied (bounded)--> forwarder --send().await--> Gateway
-//!     1. NodeView::state is swapped    2. events of the changes are published    3. supervisor, quorum, failover are told
+//!     1. NodeView::state is swapped    2. events of the changes are published, scripts called    3. supervisor, quorum, failover are told
 //! RaftStatus --watch (latest wins)--> forwarder --> Gateway --> NodeView::has_majority, then quorum, failover
 //! anybody --GatewayHandle--> RaftHandle (proposals do not pass the mailbox, see [`super::proposals`])
 //! ```
@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 use super::messages::{EventSink, StateApplied, ToFailover, ToQuorum};
 use crate::events::{self, jumped, startup_events};
+use crate::scripts::{ReconfigSink, client_reconfigs};
 use crate::view::NodeView;
 
 /// Messages waiting.
@@ -47,6 +48,8 @@ pub struct GatewayPorts {
     pub failover: Recipient<ToFailover>,
     /// Events.
     pub events: EventSink,
+    /// Client-reconfig scripts.
+    pub reconfigured: ReconfigSink,
 }
 
 /// An applied entry on its way from the forwarder.
@@ -111,6 +114,11 @@ impl Handler<Entry> for Gateway {
         self.view.state.store(Arc::clone(&entry.state));
         for event in events_of(&entry, &before, self.view.node) {
             (self.ports.events)(event);
+        }
+        if !entry.replayed || entry.changes.is_empty() {
+            client_reconfigs(&entry.changes, &before, &entry.state, self.view.node)
+                .into_iter()
+                .for_each(|call| (self.ports.reconfigured)(call));
         }
         self.tell_state(StateApplied {
             index: entry.index,

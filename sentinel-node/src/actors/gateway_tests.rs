@@ -11,6 +11,8 @@ const ME: NodeId = NodeId(1);
 enum Seen {
     /// An event, and the index that the view showed when it was published.
     Event(String, u64),
+    /// A call of the client-reconfig script.
+    Script(String),
     Supervisor(u64),
     Quorum(u64),
     Failover(u64),
@@ -137,13 +139,16 @@ fn run(recovered: State, entries: Vec<Applied>) -> Vec<Seen> {
         let myid = SentinelId::from_bytes([1; 20]);
         let view = Arc::new(NodeView::new(ME, myid, Arc::default()));
         let fake = || Fake(log.clone()).start();
-        let (shown, events) = (Arc::clone(&view), log.clone());
+        let (shown, events, calls) = (Arc::clone(&view), log.clone(), log.clone());
         let ports = GatewayPorts {
             supervisor: fake().recipient(),
             quorum: fake().recipient(),
             failover: fake().recipient(),
             events: Arc::new(move |event| {
                 let _ = events.send(Seen::Event(event.to_string(), shown.state.load().last_applied));
+            }),
+            reconfigured: Arc::new(move |call| {
+                let _ = calls.send(Seen::Script(call.argv("/s".to_owned()).join(" ")));
             }),
         };
         let gateway = Gateway {
@@ -192,6 +197,9 @@ fn the_view_is_swapped_before_the_events_and_the_actors_come_last() {
         seen[switched],
         Seen::Event("+switch-master m 127.0.0.1 6379 127.0.0.1 6380".to_owned(), 5)
     );
+    let scripts: Vec<&Seen> = seen.iter().filter(|s| matches!(s, Seen::Script(_))).collect();
+    let call = "/s m leader start 127.0.0.1 6379 127.0.0.1 6380";
+    assert_eq!(scripts, [&Seen::Script(call.to_owned())]);
     for (i, one) in seen.iter().enumerate() {
         if let Seen::Supervisor(5) | Seen::Quorum(5) | Seen::Failover(5) = one {
             assert!(i > switched, "{one:?} before the event");
@@ -272,6 +280,7 @@ fn the_raft_role_reaches_the_view_and_the_actors() {
             quorum: fake().recipient(),
             failover: fake().recipient(),
             events: Arc::new(|_| {}),
+            reconfigured: Arc::new(|_| {}),
         };
         let gateway = Gateway {
             view: Arc::clone(&view),

@@ -21,6 +21,7 @@ use super::quorum::{ProposePort, Quorum, QuorumPorts};
 use super::supervisor::{Supervisor, SupervisorParts};
 use crate::clock::SharedClock;
 use crate::peers::Peers;
+use crate::scripts::ReconfigSink;
 use crate::view::NodeView;
 
 /// What the actors are made of.
@@ -43,6 +44,8 @@ pub struct ActorParts {
     pub peers: Peers,
     /// Events.
     pub events: EventSink,
+    /// Client-reconfig scripts.
+    pub reconfigured: ReconfigSink,
     /// Proposals.
     pub propose: ProposePort,
     /// Operations on Redis servers.
@@ -160,6 +163,7 @@ fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
         quorum: quorum.clone(),
         failover: failover.clone(),
         events: Arc::clone(&parts.events),
+        reconfigured: parts.reconfigured,
     };
     let view = Arc::clone(&parts.view);
     Gateway::start_with(

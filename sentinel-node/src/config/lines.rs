@@ -1,5 +1,7 @@
 //! From text to located words, with `include`.
 
+use std::path::Path;
+
 use sentinel_proto::conf::tokenize;
 
 /// Files can include files; a cycle would never end. Redis has no limit and overflows its stack.
@@ -19,13 +21,18 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-/// How `include` finds its files. `pattern` is a path or a glob; a glob without a match yields no file.
+/// What the lines of a file refer to on disk. `pattern` is a path or a glob; a glob without a match yields no file.
 pub trait Includes {
     /// Name and text of every file that matches, in order.
     ///
     /// # Errors
     /// The whole reason, as it is to be shown.
     fn read(&mut self, pattern: &str) -> Result<Vec<(String, String)>, String>;
+
+    /// Whether a script can be executed; `path` may be relative to `dir`. Remembered texts are not checked.
+    fn is_executable(&self, _dir: &Path, _path: &str) -> bool {
+        true
+    }
 }
 
 /// For texts that must not include anything.

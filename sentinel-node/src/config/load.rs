@@ -12,6 +12,11 @@ pub const REDIS_VERSION: &str = "7.0.15";
 
 struct FileIncludes;
 
+/// `access(2)`, as Sentinel asks. A path that is not absolute is taken from `dir`, where scripts run.
+pub(crate) fn is_executable(dir: &Path, path: &str) -> bool {
+    !path.is_empty() && rustix::fs::access(dir.join(path), rustix::fs::Access::EXEC_OK).is_ok()
+}
+
 impl Includes for FileIncludes {
     fn read(&mut self, pattern: &str) -> Result<Vec<(String, String)>, String> {
         let paths = if pattern.contains(['*', '?', '[']) {
@@ -27,6 +32,10 @@ impl Includes for FileIncludes {
                 Ok((name, text))
             })
             .collect()
+    }
+
+    fn is_executable(&self, dir: &Path, path: &str) -> bool {
+        is_executable(dir, path)
     }
 }
 

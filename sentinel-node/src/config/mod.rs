@@ -23,8 +23,8 @@ mod tests;
 mod types;
 
 pub use lines::{ConfigError, Includes, NoIncludes};
-pub(crate) use load::os_text;
 pub use load::{REDIS_VERSION, load, report};
+pub(crate) use load::{is_executable, os_text};
 pub use parse::parse;
 pub(crate) use seed::quoted;
 pub use types::{AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads};

@@ -40,6 +40,6 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
              run this process in the background",
         ));
     }
-    sentinel::apply_all(&mut config, &queued)?;
+    sentinel::apply_all(&mut config, &queued, includes)?;
     Ok(config)
 }

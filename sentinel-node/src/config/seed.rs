@@ -123,8 +123,15 @@ fn warn_differences(master: &MasterConfig, group: &Group, warnings: &mut Vec<Str
         let committed = value_of(&group.options, said)?;
         (committed != *said).then_some((said, committed))
     }) {
+        let used = match file {
+            // Not a matter of the group: each sentinel may have its own.
+            OptionChange::NotificationScript(_) | OptionChange::ClientReconfigScript(_) => {
+                "the file's script is run here unless deny-scripts-reconfig is no"
+            }
+            _ => "the group's value is used",
+        };
         warnings.push(format!(
-            "the file says '{}' for {}, the group has '{}': the group's value is used",
+            "the file says '{}' for {}, the group has '{}': {used}",
             file.event_text(),
             master.name,
             committed.event_text()

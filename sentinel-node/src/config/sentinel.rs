@@ -5,7 +5,7 @@
 use sentinel_core::replicated::{GroupOptions, OptionChange};
 use sentinel_proto::{HostPort, MasterName, SentinelId};
 
-use super::lines::{ConfigError, Line, lenient_number};
+use super::lines::{ConfigError, Includes, Line, lenient_number};
 use super::plain;
 use super::types::{Config, MasterConfig, StaleReads};
 
@@ -13,7 +13,11 @@ const UNRECOGNIZED: &str = "Unrecognized sentinel configuration statement.";
 const NO_SUCH_MASTER: &str = "No such master with specified name.";
 
 /// Applies all queued lines.
-pub(super) fn apply_all(config: &mut Config, queued: &[Line]) -> Result<(), ConfigError> {
+pub(super) fn apply_all(
+    config: &mut Config,
+    queued: &[Line],
+    disk: &dyn Includes,
+) -> Result<(), ConfigError> {
     let round = |line: &Line| match subcommand(line).as_str() {
         "monitor" => 1,
         sub if is_global(sub) => 0,
@@ -24,7 +28,7 @@ pub(super) fn apply_all(config: &mut Config, queued: &[Line]) -> Result<(), Conf
             match wanted {
                 0 => global(config, line)?,
                 1 => monitor(config, line)?,
-                _ => per_master(config, line)?,
+                _ => per_master(config, line, disk)?,
             }
         }
     }
@@ -163,7 +167,7 @@ fn monitor(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn per_master(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
+fn per_master(config: &mut Config, line: &Line, disk: &dyn Includes) -> Result<(), ConfigError> {
     let sub = subcommand(line);
     let args = rest(line);
     let expected = match sub.as_str() {
@@ -191,9 +195,8 @@ fn per_master(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
         return Err(line.error(NO_SUCH_MASTER));
     };
     match sub.as_str() {
-        "notification-script" | "client-reconfig-script" => {
-            ignored(config, line, "scripts are not executed in this version");
-        }
+        "notification-script" => executable(config, line, disk, "Notification script")?,
+        "client-reconfig-script" => executable(config, line, disk, "Client reconfiguration script")?,
         // Written by Sentinel itself: replicas are discovered, sentinels and epochs live in the log.
         "config-epoch" | "leader-epoch" | "known-replica" | "known-slave" | "known-sentinel" => return Ok(()),
         _ => {}
@@ -202,6 +205,14 @@ fn per_master(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
         option(master, line, &sub, args)?;
     }
     Ok(())
+}
+
+fn executable(config: &Config, line: &Line, disk: &dyn Includes, what: &str) -> Result<(), ConfigError> {
+    let path = rest(line).get(1).map_or("", String::as_str);
+    if disk.is_executable(&config.dir, path) {
+        return Ok(());
+    }
+    Err(line.error(format!("{what} seems non existing or non executable.")))
 }
 
 fn option(master: &mut MasterConfig, line: &Line, sub: &str, args: &[String]) -> Result<(), ConfigError> {

@@ -297,3 +297,54 @@ fn a_second_file_that_disagrees_only_warns() {
     let gone = plan(&[], Some(&seed::to_lines(&committed)), &state);
     assert_eq!((gone.commands.len(), gone.warnings.len()), (0, 1));
 }
+
+#[test]
+fn scripts_must_be_executable_files_of_the_disk() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    for (name, mode) in [("good.sh", 0o755), ("bad.sh", 0o644)] {
+        std::fs::write(dir.join(name), "").unwrap();
+        std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let file = dir.join("sentinel.conf");
+    let load_with = |line: &str| {
+        let text = format!(
+            "sentinel {line}\ndir {}\nsentinel monitor m 127.0.0.1 1 1\n",
+            dir.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        load(&file, "")
+    };
+    let good = dir.join("good.sh").display().to_string();
+    for path in [good.as_str(), "good.sh"] {
+        let config = load_with(&format!("notification-script m {path}")).unwrap();
+        assert_eq!(
+            config.masters[0].options.notification_script.as_deref(),
+            Some(path)
+        );
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    }
+    for (option, reason) in [
+        (
+            "notification-script",
+            "Notification script seems non existing or non executable.",
+        ),
+        (
+            "client-reconfig-script",
+            "Client reconfiguration script seems non existing or non executable.",
+        ),
+    ] {
+        for path in ["bad.sh", "missing.sh", "\"\""] {
+            let line = format!("{option} m {path}");
+            let report = load_with(&line).unwrap_err();
+            assert!(
+                report.contains(&format!("at line 1\n>>> 'sentinel {line}'\n{reason}\n")),
+                "{report}"
+            );
+        }
+        // What was remembered of an earlier start is read back whatever became of the script.
+        let text = format!("sentinel monitor m 127.0.0.1 1 1\nsentinel {option} m /missing.sh\n");
+        assert!(parse("f", &text, &mut NoIncludes).is_ok());
+    }
+}

@@ -1,6 +1,7 @@
 //! What all connections share.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -65,6 +66,8 @@ pub struct Settings {
     pub peers: Vec<HostPort>,
     /// Addresses bound, shown by INFO.
     pub bind: Vec<String>,
+    /// `dir`: where scripts run.
+    pub dir: PathBuf,
     /// Path of the configuration file, shown by INFO.
     pub config_file: String,
 }
@@ -90,6 +93,7 @@ impl Settings {
             port: config.port,
             peers: config.sentinel.peers.clone(),
             bind: shown_bind(&config.bind),
+            dir: config.dir.clone(),
             config_file: config.path.display().to_string(),
         }
     }

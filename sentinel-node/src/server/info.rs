@@ -118,11 +118,12 @@ fn cpu() -> CpuInfo {
 fn sentinel(context: &Context) -> SentinelInfo {
     let now = context.clock.mono();
     let reader = Reader::new(&context.view, now, context.settings.stale_reads);
+    let scripts = context.view.scripts.load();
     let tilt_since = context.view.tilt_since.load(Ordering::Relaxed);
     SentinelInfo {
         tilt_since_s: (tilt_since != 0).then(|| now.ms_since(MonoTime(tilt_since)) / 1000),
-        running_scripts: 0,
-        script_queue: 0,
+        running_scripts: scripts.iter().filter(|job| job.is_running()).count(),
+        script_queue: scripts.len(),
         failure_flags: context.simulated.load(Ordering::Relaxed),
         masters: masters(&reader),
     }

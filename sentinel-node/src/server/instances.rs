@@ -19,6 +19,7 @@ use sentinel_proto::reply::{
 use sentinel_proto::{HostPort, MasterName, NodeId};
 
 use crate::config::StaleReads;
+use crate::scripts::ScriptKind;
 use crate::view::{GroupView, InstanceKey, InstanceView, NodeView, PeerView, ReportedRole};
 
 use super::stale::may_name;
@@ -144,6 +145,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The path that this node runs.
+    fn script(&self, kind: ScriptKind, group: &Group) -> Option<String> {
+        let paths = self.view.script_paths.load();
+        paths.path(kind, &group.name, &self.state)
+    }
+
     pub(crate) fn master(&self, group: &Group) -> MasterDescription {
         let view = self.instance(group, &group.address);
         let soft = self.group_view(group);
@@ -174,8 +181,8 @@ impl<'a> Reader<'a> {
             odown_quorum: group.options.odown_quorum,
             failover_timeout_ms: group.options.failover_timeout_ms,
             parallel_syncs: group.options.parallel_syncs,
-            notification_script: group.options.notification_script.clone(),
-            client_reconfig_script: group.options.client_reconfig_script.clone(),
+            notification_script: self.script(ScriptKind::Notification, group),
+            client_reconfig_script: self.script(ScriptKind::ClientReconfig, group),
         }
     }
 

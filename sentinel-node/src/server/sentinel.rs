@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sentinel_core::replicated::Group;
+use sentinel_core::scripts::{ScriptJob, ScriptPhase};
 use sentinel_proto::command::{MonitorArgs, SentinelRequest, SimulatedFailure};
-use sentinel_proto::reply::sentinel::CachedInfo;
+use sentinel_proto::reply::sentinel::{CachedInfo, ScriptTiming};
 use sentinel_proto::reply::{ErrorReply, help, sentinel as replies};
 use sentinel_proto::resp::Frame;
 use sentinel_proto::{HostPort, MasterName, glob};
 
-use crate::config::LogLevel;
+use crate::config::{LogLevel, is_executable};
 use crate::control::SimulatedCrash;
 
 use super::context::Context;
@@ -71,7 +72,7 @@ fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, Er
             replies::ckquorum(reader.usable_sentinels(), odown_quorum, reader.has_majority())
         }
         SentinelRequest::InfoCache(names) => info_cache(&reader(context), &names),
-        SentinelRequest::PendingScripts => Frame::Array(Vec::new()),
+        SentinelRequest::PendingScripts => pending_scripts(context),
         // The file is input only: there is nothing to save.
         SentinelRequest::FlushConfig => Frame::OK,
         SentinelRequest::ConfigGet(patterns) => config_get(context, &patterns),
@@ -97,7 +98,7 @@ fn write(context: &Context, request: SentinelRequest) -> Result<Action, ErrorRep
         SentinelRequest::Failover { master, .. } => Operation::Failover(existing(context, &master)?),
         SentinelRequest::Set { master, pairs } => {
             let name = existing(context, &master)?;
-            let executable: &dyn Fn(&str) -> bool = &is_executable;
+            let executable: &dyn Fn(&str) -> bool = &|path| is_executable(&context.settings.dir, path);
             let scripts = (!context.settings.deny_scripts_reconfig).then_some(executable);
             Operation::Set(name, set::changes(&pairs?, scripts)?)
         }
@@ -188,6 +189,23 @@ fn info_cache(reader: &Reader<'_>, names: &[String]) -> Frame {
     }))
 }
 
+fn pending_scripts(context: &Context) -> Frame {
+    let now = context.clock.mono();
+    let scripts = context.view.scripts.load();
+    let shown = |job: &ScriptJob| replies::PendingScript {
+        argv: job.argv.to_vec(),
+        pid: job.pid(),
+        timing: match job.phase {
+            ScriptPhase::Waiting { due } => ScriptTiming::RunDelay(due.ms_since(now)),
+            ScriptPhase::Starting { since } | ScriptPhase::Running { since, .. } => {
+                ScriptTiming::RunTime(now.ms_since(since))
+            }
+        },
+        runs: job.runs,
+    };
+    replies::pending_scripts(scripts.iter().map(shown))
+}
+
 fn config_get(context: &Context, patterns: &[Bytes]) -> Frame {
     let shown = context.settings.sentinel_parameters();
     let wanted = |name: &str| {
@@ -271,8 +289,4 @@ fn simulate(context: &Context, failures: &[SimulatedFailure]) {
     }
     context.simulated.store(bits, Ordering::Relaxed);
     context.control.simulate(crashes.collect());
-}
-
-fn is_executable(path: &str) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }

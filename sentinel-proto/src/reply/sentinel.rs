@@ -94,3 +94,44 @@ pub fn info_cache(groups: impl IntoIterator<Item = (String, Vec<CachedInfo>)>) -
     }
     Frame::Array(items)
 }
+
+/// How long a script has been running, or has to wait, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptTiming {
+    /// It runs: `run-time`.
+    RunTime(u64),
+    /// It waits: `run-delay`.
+    RunDelay(u64),
+}
+
+/// One job in PENDING-SCRIPTS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingScript {
+    /// Path and arguments.
+    pub argv: Vec<String>,
+    /// Its process, 0 = none.
+    pub pid: u32,
+    /// Running or waiting, and how long.
+    pub timing: ScriptTiming,
+    /// Times it was started: `retry-num`.
+    pub runs: u32,
+}
+
+/// PENDING-SCRIPTS, oldest first. Numbers are bulk strings.
+#[must_use]
+pub fn pending_scripts(jobs: impl IntoIterator<Item = PendingScript>) -> Frame {
+    let job = |job: PendingScript| {
+        let (flags, label, ms) = match job.timing {
+            ScriptTiming::RunTime(ms) => ("running", "run-time", ms),
+            ScriptTiming::RunDelay(ms) => ("scheduled", "run-delay", ms),
+        };
+        Frame::Map(vec![
+            (Frame::bulk("argv"), Frame::bulks(job.argv)),
+            (Frame::bulk("flags"), Frame::bulk(flags)),
+            (Frame::bulk("pid"), Frame::bulk(job.pid.to_string())),
+            (Frame::bulk(label), Frame::bulk(ms.to_string())),
+            (Frame::bulk("retry-num"), Frame::bulk(job.runs.to_string())),
+        ])
+    };
+    Frame::Array(jobs.into_iter().map(job).collect())
+}

@@ -340,3 +340,25 @@ fn texts_of_own_errors() {
     let reply = sentinel::is_master_down(true, Some((&id, 7)));
     assert_eq!(reply.elements().unwrap()[2], Frame::Integer(7));
 }
+
+#[test]
+fn pending_scripts_are_maps_of_bulk_strings() {
+    use sentinel::{PendingScript, ScriptTiming, pending_scripts};
+    let job = |pid, timing| PendingScript {
+        argv: vec!["/s".to_owned(), "+sdown".to_owned()],
+        pid,
+        timing,
+        runs: 1,
+    };
+    let jobs = [
+        job(7, ScriptTiming::RunTime(12)),
+        job(0, ScriptTiming::RunDelay(30_000)),
+    ];
+    assert_eq!(
+        resp2(&pending_scripts(jobs)),
+        "*2\r\n*10\r\n$4\r\nargv\r\n*2\r\n$2\r\n/s\r\n$6\r\n+sdown\r\n$5\r\nflags\r\n$7\r\nrunning\r\n$3\r\npid\r\n\
+         $1\r\n7\r\n$8\r\nrun-time\r\n$2\r\n12\r\n$9\r\nretry-num\r\n$1\r\n1\r\n*10\r\n$4\r\nargv\r\n*2\r\n$2\r\n/s\r\n\
+         $6\r\n+sdown\r\n$5\r\nflags\r\n$9\r\nscheduled\r\n$3\r\npid\r\n$1\r\n0\r\n$9\r\nrun-delay\r\n$5\r\n30000\r\n\
+         $9\r\nretry-num\r\n$1\r\n1\r\n"
+    );
+}
