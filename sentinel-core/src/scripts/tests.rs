@@ -53,7 +53,7 @@ impl World {
     }
 
     /// To the next deadline; `None` = there is none.
-    fn to_deadline(&mut self) -> Option<u64> {
+    fn reach_deadline(&mut self) -> Option<u64> {
         let at = self.queue.poll_timeout()?;
         assert!(at.0 >= self.now, "a deadline in the past: {at:?} at {}", self.now);
         self.now = at.0;
@@ -92,7 +92,7 @@ fn exit_1_and_signals_are_retried_with_doubling_pauses_ten_times_in_all() {
         for _ in 0..9 {
             let job = w.runs_as(5);
             w.ends(job, exit_status, signal);
-            assert!(w.to_deadline().is_some());
+            assert!(w.reach_deadline().is_some());
         }
         let job = w.runs_as(5);
         w.ends(job, exit_status, signal);
@@ -139,7 +139,7 @@ fn a_failed_fork_is_said_each_time_and_tried_ten_times() {
     for run in 1..=10 {
         w.step(ScriptInput::NotStarted { job: JobId(1), why });
         assert_eq!(w.events.len(), run);
-        assert_eq!(w.to_deadline().is_some(), run < 10);
+        assert_eq!(w.reach_deadline().is_some(), run < 10);
     }
     assert!(w.events.iter().all(|event| event == "-script-error /s 99 0"));
     assert_eq!(w.length(), 0);
@@ -153,7 +153,7 @@ fn a_script_that_is_out_of_time_is_killed_once_and_retried() {
     w.now = MAX_RUN_MS;
     w.step(ScriptInput::Tick);
     assert!(w.kills.is_empty(), "it has the whole minute");
-    assert_eq!(w.to_deadline(), Some(MAX_RUN_MS + 1));
+    assert_eq!(w.reach_deadline(), Some(MAX_RUN_MS + 1));
     assert_eq!(w.kills, [job]);
     assert_eq!(w.events[1], "-script-timeout /s 5");
     w.now += 5_000;
@@ -162,7 +162,7 @@ fn a_script_that_is_out_of_time_is_killed_once_and_retried() {
     w.ends(job, 0, 9);
     assert_eq!(w.events[2], "-script-child 5 0 9");
     assert_eq!(
-        w.to_deadline(),
+        w.reach_deadline(),
         Some(MAX_RUN_MS + 1 + 5_000 + FIRST_RETRY_DELAY_MS)
     );
     assert_eq!(w.starts.len(), 2);
@@ -280,7 +280,7 @@ proptest! {
                     w.step(ScriptInput::Started { job, pid: 7 });
                     w.ends(job, 0, 0);
                 }
-                None if w.to_deadline().is_none() => break,
+                None if w.reach_deadline().is_none() => break,
                 None => {}
             }
         }

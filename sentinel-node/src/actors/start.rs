@@ -165,7 +165,6 @@ fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
         events: Arc::clone(&parts.events),
         reconfigured: parts.reconfigured,
     };
-    let view = Arc::clone(&parts.view);
     Gateway::start_with(
         &parts.runtime,
         Arc::clone(&view),
