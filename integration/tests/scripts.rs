@@ -166,6 +166,63 @@ fn denied(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// Node 0 has a script in its file, node 1 takes the group's, node 2 has neither.
+#[test]
+fn a_path_of_the_group_is_only_run_where_the_file_allows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = write_script(folder.path(), "own.sh", "#!/bin/sh\necho own >> called.txt\n");
+    let set = write_script(folder.path(), "set.sh", "#!/bin/sh\necho set >> called.txt\n");
+    let line = format!("sentinel client-reconfig-script {GROUP} {own}");
+    let mut options = ClusterOptions::default();
+    options.settings.extra = vec![line.clone()];
+    let mut cluster = Cluster::start_servers(options).unwrap();
+    let outcome = (|| -> Result<()> {
+        cluster
+            .node(1)?
+            .edit_config(&line, "sentinel deny-scripts-reconfig no")?;
+        cluster.node(2)?.edit_config(&line, "")?;
+        for node in &mut cluster.nodes {
+            node.launch()?;
+        }
+        cluster.wait_ready()?;
+        let words = ["SENTINEL", "SET", GROUP, "client-reconfig-script", &set];
+        wait_for("SENTINEL SET is accepted", PATIENCE, || {
+            let reply = cluster.node(1)?.command(&words)?;
+            ensure!(reply.is_ok(), "it was answered {reply}");
+            Ok(())
+        })?;
+        for (index, path) in [(0, Some(&own)), (1, Some(&set)), (2, None)] {
+            wait_for("SENTINEL MASTER shows what is run", PATIENCE, || {
+                let master = cluster.node(index)?.master()?;
+                let shown = master.get("client-reconfig-script");
+                ensure!(shown == path, "node {index} shows {shown:?}");
+                Ok(())
+            })?;
+        }
+        let old = cluster.master_port()?;
+        cluster.server_at_mut(old)?.process()?.kill9()?;
+        cluster.wait_new_master(old, PATIENCE)?;
+        for (index, called) in [(0, "own"), (1, "set")] {
+            let node = cluster.node(index)?;
+            wait_for("the script is called", PATIENCE, || {
+                let calls = lines(node, "called.txt");
+                ensure!(calls == [called], "node {index}: {calls:?}");
+                Ok(())
+            })?;
+        }
+        let calls = lines(cluster.node(2)?, "called.txt");
+        ensure!(calls.is_empty(), "node 2 ran {calls:?}");
+        Ok(())
+    })();
+    if let Err(reason) = outcome {
+        panic!(
+            "{}\n{reason:#}\nREPRODUCE WITH: cargo test -p integration --test scripts -- --exact --nocapture \
+             a_path_of_the_group_is_only_run_where_the_file_allows_it",
+            cluster.tails(60)
+        );
+    }
+}
+
 #[test]
 fn a_running_script_is_seen_in_pending_scripts_and_info() {
     let folder = tempfile::tempdir().unwrap();
