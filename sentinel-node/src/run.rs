@@ -118,6 +118,7 @@ async fn end(actors: Actors, peers: &Peers, raft: &RaftHandle) {
 
 /// What clients ask of the actors.
 fn connect(gateway: &GatewayHandle, actors: &Actors, view: &Arc<NodeView>, raft: &RaftHandle) {
+    gateway.shown_in(Arc::clone(view));
     gateway.simulate_with(ports::simulate(actors.failover.clone()));
     gateway.choose_forced_with(ports::forced_choice(Arc::clone(view), raft.clone()));
 }
@@ -163,6 +164,7 @@ fn peer_settings(config: &Config, dir: &DataDir) -> PeerSettings {
         listed: sentinel.peers.clone(),
         announce_host: sentinel.announce_ip.clone(),
         announce_port: sentinel.announce_port.unwrap_or(config.port),
+        port: config.port,
         secret,
         timing: PeerTiming::default(),
     }

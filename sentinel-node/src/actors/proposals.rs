@@ -20,6 +20,7 @@ use tokio::runtime;
 use super::quorum::ProposePort;
 use crate::clock::SharedClock;
 use crate::control::{Control, ControlError, SimulatedCrash};
+use crate::view::NodeView;
 
 /// Deadline of a proposal: longer than an election takes, and `-NOQUORUM` is promised within 2 s.
 pub const PROPOSE_WITHIN: Duration = Duration::from_millis(1_600);
@@ -29,6 +30,10 @@ const FAILOVER_WITHIN: Duration = Duration::from_millis(1_800);
 
 /// Attempts to get a free failover epoch: others open failovers at the same time.
 const EPOCH_ATTEMPTS: usize = 16;
+
+/// How often, and with which pauses, a write looks whether it is shown; then it is answered in any case.
+const SHOWN_ATTEMPTS: usize = 200;
+const SHOWN_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a forced failover is opened with.
 #[derive(Debug, Clone)]
@@ -62,19 +67,21 @@ struct Inner {
     clock: SharedClock,
     forced_choice: OnceLock<ForcedChoicePort>,
     simulate: OnceLock<SimulatePort>,
+    view: OnceLock<Arc<NodeView>>,
 }
 
 impl GatewayHandle {
     /// A handle whose proposals run on `main`.
     #[must_use]
     pub fn new(raft: RaftHandle, main: runtime::Handle, clock: SharedClock) -> Self {
-        let (forced_choice, simulate) = (OnceLock::new(), OnceLock::new());
+        let (forced_choice, simulate, view) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let inner = Inner {
             raft,
             main,
             clock,
             forced_choice,
             simulate,
+            view,
         };
         Self {
             inner: Arc::new(inner),
@@ -84,6 +91,11 @@ impl GatewayHandle {
     /// Who chooses for forced failovers; until set, the raft_leader executes and chooses later. Only the first call counts.
     pub fn choose_forced_with(&self, port: ForcedChoicePort) {
         let _ = self.inner.forced_choice.set(port);
+    }
+
+    /// What clients read: their writes are answered once they are shown there. Only the first call counts.
+    pub fn shown_in(&self, view: Arc<NodeView>) {
+        let _ = self.inner.view.set(view);
     }
 
     /// Who takes simulated crashes. Only the first call counts.
@@ -105,6 +117,18 @@ impl GatewayHandle {
     fn submit(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
         let raft = self.inner.raft.clone();
         self.on_main(async move { ask(&raft, command).await })
+    }
+
+    /// A client's write: answered when its own next read shows it.
+    fn write(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
+        let (answer, inner) = (self.submit(command), Arc::clone(&self.inner));
+        Box::pin(async move {
+            let answer = answer.await;
+            if answer.is_ok() {
+                inner.wait_shown().await;
+            }
+            answer
+        })
     }
 
     fn on_main<F>(&self, work: F) -> BoxFuture<'static, Result<(), ControlError>>
@@ -178,6 +202,19 @@ fn forced(
 }
 
 impl Inner {
+    /// Waits until the snapshots that clients read contain what this node has applied so far: the actors take
+    /// over each entry a moment after the log has applied it.
+    async fn wait_shown(&self) {
+        let Some(view) = self.view.get() else { return };
+        let applied = self.raft.state().last_applied;
+        for _ in 0..SHOWN_ATTEMPTS {
+            if view.state.load().last_applied >= applied {
+                return;
+            }
+            tokio::time::sleep(SHOWN_PAUSE).await;
+        }
+    }
+
     async fn failover(self: Arc<Self>, master: MasterName) -> Result<(), ControlError> {
         let choice = match self.forced_choice.get() {
             Some(port) => port(master.clone()).await?,
@@ -217,7 +254,7 @@ impl Control for GatewayHandle {
         odown_quorum: u32,
     ) -> BoxFuture<'static, Result<(), ControlError>> {
         let (options, at) = (GroupOptions::with_quorum(odown_quorum), self.inner.clock.wall());
-        self.submit(Command::Monitor {
+        self.write(Command::Monitor {
             master,
             address,
             options,
@@ -226,7 +263,7 @@ impl Control for GatewayHandle {
     }
 
     fn remove(&self, master: MasterName) -> BoxFuture<'static, Result<(), ControlError>> {
-        self.submit(Command::Remove { master })
+        self.write(Command::Remove { master })
     }
 
     fn set(
@@ -234,11 +271,11 @@ impl Control for GatewayHandle {
         master: MasterName,
         changes: Vec<OptionChange>,
     ) -> BoxFuture<'static, Result<(), ControlError>> {
-        self.submit(Command::SetOptions { master, changes })
+        self.write(Command::SetOptions { master, changes })
     }
 
     fn reset(&self, masters: Vec<MasterName>) -> BoxFuture<'static, Result<(), ControlError>> {
-        self.submit(Command::Reset { masters })
+        self.write(Command::Reset { masters })
     }
 
     fn failover(&self, master: MasterName) -> BoxFuture<'static, Result<(), ControlError>> {
@@ -258,7 +295,7 @@ impl Control for GatewayHandle {
     }
 
     fn propose(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
-        self.submit(command)
+        self.write(command)
     }
 
     fn raft_status(&self) -> Vec<(&'static str, String)> {
