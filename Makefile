@@ -31,7 +31,7 @@ cluster: deps ## The same deployment, left running until Ctrl-C
 	@$(CARGO) run --quiet -p integration --bin cluster
 
 test: deps ## All tests, including those with real processes and real client libraries
-	@deploy/install-deps.sh clients
+	@deploy/install-deps.sh sentinel clients
 	$(CARGO) build -p sentinel-node --bins
 	SENTINEL_TEST_SLACK=$${SENTINEL_TEST_SLACK:-3} $(RUN_TESTS)
 

@@ -2,6 +2,7 @@
 # Installs what is missing from the system's packages, and says how where it cannot.
 #
 #   deploy/install-deps.sh server     redis-server                                  (demo, cluster, test)
+#   deploy/install-deps.sh sentinel   redis-sentinel, to compare replies with          (test)
 #   deploy/install-deps.sh bench      redis-sentinel and redis-benchmark            (bench)
 #   deploy/install-deps.sh clients    python3 with venv, node with npm              (client tests)
 #
@@ -65,6 +66,13 @@ need_server() {
     return 1
 }
 
+need_sentinel() {
+    have redis-sentinel && return 0
+    say "redis-sentinel is missing, installing it"
+    install redis-sentinel redis redis redis || true
+    have redis-sentinel || say "redis-sentinel could not be installed: the test that compares replies with it will be skipped"
+}
+
 need_bench() {
     have redis-sentinel && have redis-benchmark && return 0
     say "redis-sentinel or redis-benchmark is missing, installing them"
@@ -98,10 +106,11 @@ fi
 for what in "$@"; do
     case "$what" in
         server) need_server ;;
+        sentinel) need_sentinel ;;
         bench) need_bench ;;
         clients) need_clients ;;
         *)
-            say "unknown: $what (server, bench or clients)"
+            say "unknown: $what (server, sentinel, bench or clients)"
             exit 2
             ;;
     esac

@@ -25,4 +25,5 @@ pub mod run;
 pub mod scripts;
 pub mod seeding;
 pub mod server;
+pub mod tuning;
 pub mod view;

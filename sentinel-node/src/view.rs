@@ -22,6 +22,7 @@ use sentinel_proto::peer::Opinion;
 use sentinel_proto::{EvidenceClass, HostPort, MasterName, NodeId, SentinelId};
 
 use crate::scripts::ScriptPaths;
+use crate::tuning::Tuning;
 
 /// Key of an instance: its group and its address.
 pub type InstanceKey = (MasterName, HostPort);
@@ -49,6 +50,8 @@ pub struct NodeView {
     pub has_majority: AtomicBool,
     /// When TILT was entered, in [`MonoTime`] milliseconds; 0 = not in TILT.
     pub tilt_since: AtomicU64,
+    /// Times that SENTINEL DEBUG changes.
+    pub tuning: Arc<Tuning>,
 }
 
 impl NodeView {
@@ -66,6 +69,7 @@ impl NodeView {
             script_paths: ArcSwap::default(),
             has_majority: AtomicBool::new(false),
             tilt_since: AtomicU64::new(0),
+            tuning: Arc::default(),
         }
     }
 

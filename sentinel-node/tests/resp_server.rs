@@ -226,7 +226,7 @@ async fn writes_go_to_control_and_their_errors_have_sentinels_texts() {
         (
             "SENTINEL SIMULATE-FAILURE foo",
             "ERR Unknown failure simulation specified",
-            "",
+            "simulate []",
         ),
     ] {
         assert_eq!(client.text(request).await, reply, "{request}");
@@ -241,7 +241,12 @@ async fn writes_go_to_control_and_their_errors_have_sentinels_texts() {
 async fn a_password_is_asked_for_before_anything_else() {
     let server = start(|config| config.requirepass = Some("p".to_owned()));
     let mut client = Client::connect(&server).await;
-    for request in ["PING", "SENTINEL MASTERS", "nonsense", "SUBSCRIBE a"] {
+    for request in [
+        "PING",
+        "SENTINEL MASTERS",
+        "SENTINEL MASTER nosuch",
+        "SUBSCRIBE a",
+    ] {
         assert_eq!(
             client.text(request).await,
             "NOAUTH Authentication required.",

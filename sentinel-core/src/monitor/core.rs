@@ -8,18 +8,12 @@ use sentinel_proto::info::ReportedRole;
 use sentinel_proto::types::HostPort;
 
 use super::judge::judge;
+use super::periods::Periods;
 use super::reports::classify;
-use super::types::{
-    Assignment, LinkFailure, MonitorEffect, MonitorInput, PingAnswer, RoleAnswer, SUSPECT_PROBE_PERIOD_MS,
-    Schedule, probe_period_ms,
-};
-use crate::instance::{InstanceFacts, ReplicationLink};
+use super::types::{Assignment, LinkFailure, MonitorEffect, MonitorInput, PingAnswer, RoleAnswer, Schedule};
+use crate::instance::InstanceFacts;
 use crate::time::MonoTime;
 
-/// Sentinel's INFO period.
-const INFO_PERIOD_MS: u64 = 10_000;
-/// INFO period of a replica whose link is down, or of an instance that refuses ROLE (Sentinel's fast INFO).
-const INFO_WATCH_PERIOD_MS: u64 = 1_000;
 /// Pause between connects to an instance that went away less than a minute ago.
 const RECONNECT_MS: u64 = 100;
 /// ... and to one that has been away for longer.
@@ -45,6 +39,7 @@ enum Link {
 pub struct MonitorCore {
     pub(super) facts: InstanceFacts,
     pub(super) assignment: Assignment,
+    pub(super) periods: Periods,
     assigned_at: MonoTime,
     link: Link,
     generation: u64,
@@ -52,10 +47,10 @@ pub struct MonitorCore {
     pending_since: Option<MonoTime>,
     /// When the probe that is on its way on the present link was sent.
     in_flight: Option<MonoTime>,
-    role_refused: bool,
+    pub(super) role_refused: bool,
     /// Failures since the link was last up.
     failures: u32,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     pub(super) listed: Vec<HostPort>,
     last_reply: MonoTime,
     info_at: Option<MonoTime>,
@@ -74,6 +69,7 @@ impl MonitorCore {
         Self {
             facts: InstanceFacts::new(address, now),
             assignment,
+            periods: Periods::default(),
             assigned_at: now,
             link: Link::Waiting { retry_at: now },
             generation: 0,
@@ -386,7 +382,9 @@ impl MonitorCore {
             });
         }
         if self.schedule.next_info <= now {
-            let due = self.info_at.is_none_or(|at| now.ms_since(at) >= INFO_PERIOD_MS);
+            let due = self
+                .info_at
+                .is_none_or(|at| now.ms_since(at) >= self.periods.info_ms);
             let full = due || self.introduce || !self.watching();
             self.introduce = false;
             self.schedule.next_info = now.plus(self.info_period_ms());
@@ -394,34 +392,8 @@ impl MonitorCore {
         }
     }
 
-    fn period_ms(&self) -> u64 {
-        let period = probe_period_ms(self.assignment.down_after_ms);
-        if self.assignment.attention {
-            period.min(SUSPECT_PROBE_PERIOD_MS)
-        } else {
-            period
-        }
-    }
-
     fn watching(&self) -> bool {
         self.assignment.attention || self.role_refused
-    }
-
-    fn info_period_ms(&self) -> u64 {
-        let replica = self.assignment.role == ReportedRole::Replica;
-        let link_down = replica
-            && self
-                .facts
-                .report
-                .as_ref()
-                .is_none_or(|r| r.link != ReplicationLink::Up);
-        if self.assignment.attention && replica {
-            SUSPECT_PROBE_PERIOD_MS
-        } else if link_down || self.role_refused {
-            INFO_WATCH_PERIOD_MS
-        } else {
-            INFO_PERIOD_MS
-        }
     }
 
     /// A probe that is unanswered for this long makes the instance suspect.

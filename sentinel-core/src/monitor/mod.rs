@@ -21,11 +21,13 @@
 
 mod core;
 mod judge;
+mod periods;
 mod reports;
 mod types;
 
 pub use self::core::MonitorCore;
 pub use judge::{Cause, Judgement, judge};
+pub use periods::Periods;
 pub use types::{
     Assignment, LinkFailure, MonitorEffect, MonitorInput, PingAnswer, RoleAnswer, probe_period_ms,
 };

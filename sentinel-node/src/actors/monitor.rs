@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, Context, Handler, Recipient};
 use arc_swap::ArcSwap;
 use sentinel_core::failover::FailoverInput;
-use sentinel_core::monitor::{LinkFailure, MonitorCore, MonitorEffect, MonitorInput};
+use sentinel_core::monitor::{LinkFailure, MonitorCore, MonitorEffect, MonitorInput, Periods};
 use sentinel_core::quorum::QuorumInput;
 use sentinel_core::time::MonoTime;
 use sentinel_proto::HostPort;
@@ -17,6 +17,7 @@ use super::messages::{Assign, EventSink, Observed, ShowFlag, Stop, ToFailover, T
 use super::timer::Timer;
 use crate::clock::SharedClock;
 use crate::net::link::LinkHandle;
+use crate::tuning::Tuning;
 use crate::view::{InstanceView, ReportedRole};
 
 /// Messages that may wait.
@@ -33,6 +34,8 @@ pub struct MonitorPorts {
     pub failover: Recipient<ToFailover>,
     /// Events.
     pub events: EventSink,
+    /// Periods.
+    pub tuning: Arc<Tuning>,
 }
 
 /// The actor.
@@ -48,6 +51,13 @@ pub struct Monitor {
     listed: Option<Vec<HostPort>>,
     unsent: bool,
     emptied: bool,
+}
+
+fn periods(tuning: &Tuning) -> Periods {
+    Periods {
+        info_ms: tuning.ms("INFO-PERIOD"),
+        probe_ms: tuning.ms("PING-PERIOD"),
+    }
 }
 
 impl Monitor {
@@ -79,6 +89,7 @@ impl Monitor {
     fn input(&mut self, input: MonitorInput, ctx: &mut Context<Self>) {
         let now = self.clock.mono();
         let mut effects = std::mem::take(&mut self.effects);
+        self.core.set_periods(periods(&self.ports.tuning), now);
         self.core.step(now, input, &mut effects);
         for effect in effects.drain(..) {
             self.run(effect, now);

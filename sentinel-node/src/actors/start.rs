@@ -114,7 +114,6 @@ fn announce(supervisor: &Recipient<StateApplied>, recovered: &Arc<State>) {
 fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
     let now = parts.clock.mono();
     let (view, clock) = (Arc::clone(&parts.view), Arc::clone(&parts.clock));
-    let runtime = parts.runtime.clone();
     let recovered = Arc::clone(&parts.recovered);
     let peers = parts.peers.clone();
     let mut inner: Option<(Recipient<ToQuorum>, Recipient<ToFailover>)> = None;
@@ -142,12 +141,13 @@ fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
             quorum: quorum.recipient(),
             failover: failover.clone().recipient(),
             events: Arc::clone(&parts.events),
+            tuning: Arc::clone(&parts.view.tuning),
         };
         inner = Some((ports.quorum.clone(), ports.failover.clone()));
         let links = failover.recipient();
         Supervisor::new(SupervisorParts {
             clock,
-            runtime: runtime.clone(),
+            runtime: parts.runtime.clone(),
             view: Arc::clone(&view),
             ports,
             links,

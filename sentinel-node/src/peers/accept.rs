@@ -13,11 +13,16 @@ use super::dial::cluster_text;
 use super::link::{self, Ended, Via};
 use super::roster::Note;
 use super::service::{Peers, Shared};
+use super::settings::Live;
+use crate::server::Parameters;
 
 /// Takes over a client connection that asked to become a peer connection. Called on a tokio runtime.
 pub trait PeerAcceptor: Send + Sync + 'static {
     /// `unread`: bytes that came after the request; `version`, `cluster_id` and `auth`: its arguments.
     fn accept(&self, stream: TcpStream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>);
+
+    /// SENTINEL CONFIG SET changed what peers are told, or how they prove themselves. Connections that exist stay.
+    fn reconfigure(&self, _parameters: &Parameters) {}
 }
 
 impl PeerAcceptor for Peers {
@@ -31,6 +36,16 @@ impl PeerAcceptor for Peers {
     ) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move { serve(shared, stream, unread, version, cluster_id, auth).await });
+    }
+
+    fn reconfigure(&self, parameters: &Parameters) {
+        let settings = &self.shared.settings;
+        let (user, pass) = (parameters.sentinel_user.clone(), parameters.sentinel_pass.clone());
+        self.shared.live.store(Arc::new(Live {
+            announce_host: parameters.announce_ip.clone(),
+            announce_port: parameters.announce_port.unwrap_or(settings.port),
+            secret: settings.secret.with_sentinel(user, pass),
+        }));
     }
 }
 
@@ -93,7 +108,7 @@ fn refuse(
     cluster_id: &str,
     auth: &[Bytes],
 ) -> Option<Refusal> {
-    let secret = &shared.settings.secret;
+    let secret = &shared.live.load().secret;
     if !secret.accepts(auth) {
         return Some(Refusal::same(if auth.is_empty() {
             "NOAUTH Authentication required."

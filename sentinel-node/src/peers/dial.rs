@@ -159,7 +159,7 @@ fn upgrade_request(shared: &Shared) -> Vec<u8> {
         PEER_VERSION.to_string(),
         cluster_text(cluster),
     ];
-    words.extend(shared.settings.secret.outgoing());
+    words.extend(shared.live.load().secret.outgoing());
     let mut out = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());

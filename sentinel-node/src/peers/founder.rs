@@ -58,11 +58,12 @@ struct Context {
 impl Context {
     fn own(&self) -> Own {
         let s = &self.peers.shared.settings;
+        let live = self.peers.shared.live.load();
         Own {
             node: s.node,
             myid: s.myid.clone(),
-            announce_host: s.announce_host.clone(),
-            announce_port: s.announce_port,
+            announce_host: live.announce_host.clone(),
+            announce_port: live.announce_port,
             fallback_host: self.settings.fallback_host.clone(),
             initialised: self.raft.is_initialised(),
             cluster_id: self.raft.cluster_id(),

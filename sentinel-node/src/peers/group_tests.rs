@@ -44,6 +44,7 @@ async fn start(dir: &Path, listed: &[HostPort], quorums: &[u32], listener: TcpLi
         listed: listed.to_vec(),
         announce_host: None,
         announce_port: listener.local_addr().unwrap().port(),
+        port: listener.local_addr().unwrap().port(),
         secret: PeerSecret::default(),
         timing: PeerTiming::default(),
     };

@@ -18,7 +18,7 @@ use crate::view::NodeView;
 use super::directory::Census;
 use super::link::Link;
 use super::roster::{Note, Roster};
-use super::settings::PeerSettings;
+use super::settings::{Live, PeerSettings};
 use super::transport::PeerTransport;
 
 /// Notes to the roster under way; a full queue makes connections wait, never grow.
@@ -76,6 +76,7 @@ pub(super) struct Shared {
     pub(super) clock: SharedClock,
     pub(super) view: Arc<NodeView>,
     pub(super) ports: Arc<dyn PeerPorts>,
+    pub(super) live: ArcSwap<Live>,
     pub(super) identity: ArcSwap<Identity>,
     pub(super) routes: ArcSwap<Routes>,
     pub(super) census: watch::Sender<Arc<Census>>,
@@ -104,12 +105,13 @@ impl Shared {
     /// What we say of ourselves on a connection that was dialed as `dialed`.
     pub(super) fn hello(&self, dialed: Option<&HostPort>) -> PeerHello {
         let identity = **self.identity.load();
+        let live = self.live.load();
         PeerHello {
             node: self.settings.node,
             myid: self.settings.myid.clone(),
             cluster_id: identity.cluster_id,
-            announce_host: self.settings.announce_host.clone(),
-            announce_port: self.settings.announce_port,
+            announce_host: live.announce_host.clone(),
+            announce_port: live.announce_port,
             dialed: dialed.cloned(),
             initialised: identity.initialised,
             boot: self.settings.boot,
@@ -148,6 +150,7 @@ impl Peers {
         let (cluster_id, initialised) = identity;
         let shared = Arc::new(Shared {
             census: watch::Sender::new(Arc::new(Census::default())),
+            live: ArcSwap::from_pointee(Live::of(&settings)),
             settings,
             clock,
             view,

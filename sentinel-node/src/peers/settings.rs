@@ -20,10 +20,34 @@ pub struct PeerSettings {
     pub announce_host: Option<String>,
     /// `announce-port`, else `port`.
     pub announce_port: u16,
+    /// `port`.
+    pub port: u16,
     /// How peers prove themselves.
     pub secret: PeerSecret,
     /// Timers.
     pub timing: PeerTiming,
+}
+
+/// The part of the settings that changes while the node runs.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    /// See [`PeerSettings::announce_host`].
+    pub(super) announce_host: Option<String>,
+    /// See [`PeerSettings::announce_port`].
+    pub(super) announce_port: u16,
+    /// See [`PeerSettings::secret`].
+    pub(super) secret: PeerSecret,
+}
+
+impl Live {
+    /// As at the start.
+    pub(super) fn of(settings: &PeerSettings) -> Self {
+        Self {
+            announce_host: settings.announce_host.clone(),
+            announce_port: settings.announce_port,
+            secret: settings.secret.clone(),
+        }
+    }
 }
 
 /// Timers of the connections.
@@ -83,6 +107,12 @@ impl PeerSecret {
             sentinel: pass.map(|pass| (user, pass)),
             requirepass,
         }
+    }
+
+    /// The same with another `sentinel-user` and `sentinel-pass`.
+    #[must_use]
+    pub fn with_sentinel(&self, user: Option<String>, pass: Option<String>) -> Self {
+        Self::new(user, pass, self.requirepass.clone())
     }
 
     /// No secret at all: only known addresses are accepted.

@@ -166,6 +166,7 @@ fn settings(n: u8, port: u16, listed: &[HostPort]) -> PeerSettings {
         listed: listed.to_vec(),
         announce_host: None,
         announce_port: port,
+        port,
         secret: PeerSecret::default(),
         timing: PeerTiming {
             ping_every: Duration::from_millis(50),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use sentinel_core::time::MonoTime;
 use sentinel_proto::HostPort;
@@ -19,6 +20,7 @@ use crate::pubsub::Hub;
 use crate::view::NodeView;
 
 use super::clients::Clients;
+use super::parameters::Parameters;
 
 /// Refuses all peers: for tests and a node without peers.
 #[derive(Debug, Clone, Copy)]
@@ -48,18 +50,8 @@ pub struct Settings {
     pub stale_reads: StaleReads,
     /// `sentinel deny-scripts-reconfig`.
     pub deny_scripts_reconfig: bool,
-    /// `sentinel resolve-hostnames`.
-    pub resolve_hostnames: bool,
-    /// `sentinel announce-hostnames`.
-    pub announce_hostnames: bool,
-    /// `sentinel announce-ip`.
-    pub announce_ip: Option<String>,
-    /// `sentinel announce-port`.
-    pub announce_port: Option<u16>,
-    /// `sentinel sentinel-user`.
-    pub sentinel_user: Option<String>,
-    /// `sentinel sentinel-pass`.
-    pub sentinel_pass: Option<String>,
+    /// What SENTINEL CONFIG SET changes, as the file says it.
+    pub parameters: Parameters,
     /// Port shown by INFO.
     pub port: u16,
     /// Addresses of `sentinel peer` lines.
@@ -84,34 +76,13 @@ impl Settings {
             tcp_keepalive_s: config.tcp_keepalive_s,
             stale_reads: config.sentinel.stale_reads,
             deny_scripts_reconfig: config.sentinel.deny_scripts_reconfig,
-            resolve_hostnames: config.sentinel.resolve_hostnames,
-            announce_hostnames: config.sentinel.announce_hostnames,
-            announce_ip: config.sentinel.announce_ip.clone(),
-            announce_port: config.sentinel.announce_port,
-            sentinel_user: config.sentinel.sentinel_user.clone(),
-            sentinel_pass: config.sentinel.sentinel_pass.clone(),
+            parameters: Parameters::from_config(config),
             port: config.port,
             peers: config.sentinel.peers.clone(),
             bind: shown_bind(&config.bind),
             dir: config.dir.clone(),
             config_file: config.path.display().to_string(),
         }
-    }
-
-    /// `SENTINEL CONFIG GET *`, in its order. As in Sentinel the password is shown in clear.
-    #[must_use]
-    pub fn sentinel_parameters(&self) -> Vec<(&'static str, String)> {
-        let yes_no = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        vec![
-            ("resolve-hostnames", yes_no(self.resolve_hostnames)),
-            ("announce-hostnames", yes_no(self.announce_hostnames)),
-            ("announce-ip", text(&self.announce_ip)),
-            ("announce-port", self.announce_port.unwrap_or(0).to_string()),
-            ("sentinel-user", text(&self.sentinel_user)),
-            ("sentinel-pass", text(&self.sentinel_pass)),
-            ("loglevel", crate::log::level().name().to_owned()),
-        ]
     }
 }
 
@@ -163,6 +134,8 @@ pub struct Context {
     pub clock: SharedClock,
     /// Configuration.
     pub settings: Settings,
+    /// What SENTINEL CONFIG SET changes, as it is now.
+    pub parameters: ArcSwap<Parameters>,
     /// Connected clients.
     pub clients: Clients,
     /// Counters.
@@ -197,6 +170,7 @@ impl Context {
             peers,
             started: clock.mono(),
             clock,
+            parameters: ArcSwap::from_pointee(settings.parameters.clone()),
             settings,
             clients: Clients::start(),
             counters: Counters::default(),

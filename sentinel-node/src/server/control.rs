@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sentinel_core::replicated::{OptionChange, Rejection};
+use sentinel_core::replicated::{Command, GroupOptions, OptionChange, Rejection};
 use sentinel_core::time::MonoTime;
 use sentinel_proto::command::{ClientFilter, ClientKind, KillFilter};
 use sentinel_proto::reply::ErrorReply;
@@ -40,7 +40,9 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
     let control = &context.control;
     let mut done = Frame::OK;
     let result = match operation {
-        Operation::Monitor(name, address, odown_quorum) => control.monitor(name, address, odown_quorum).await,
+        Operation::Monitor(name, address, odown_quorum) => {
+            monitor(context, name, address, odown_quorum).await
+        }
         Operation::Remove(name) => control.remove(name).await,
         Operation::Set(name, changes) => control.set(name, changes).await,
         Operation::Reset(names) => {
@@ -57,6 +59,32 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
         Ok(()) => done,
         Err(error) => refusal(error).into(),
     }
+}
+
+/// A new master gets the usual defaults, or those that SENTINEL DEBUG set on this node.
+async fn monitor(
+    context: &Context,
+    master: MasterName,
+    address: HostPort,
+    odown_quorum: u32,
+) -> Result<(), ControlError> {
+    let usual = GroupOptions::with_quorum(odown_quorum);
+    let options = GroupOptions {
+        down_after_ms: context.view.tuning.ms("DEFAULT-DOWN-AFTER"),
+        failover_timeout_ms: context.view.tuning.ms("DEFAULT-FAILOVER-TIMEOUT"),
+        ..usual.clone()
+    };
+    if options == usual {
+        return context.control.monitor(master, address, odown_quorum).await;
+    }
+    let at = context.clock.wall();
+    let command = Command::Monitor {
+        master,
+        address,
+        options,
+        at,
+    };
+    context.control.propose(command).await
 }
 
 /// The error reply of a write that was not done.

@@ -78,11 +78,7 @@ pub(super) fn dispatch(context: &Context, session: &mut Session, words: &[Bytes]
 }
 
 fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, ErrorReply> {
-    let spec = match lookup(words) {
-        // Who is not authenticated does not learn which commands exist.
-        Err(_) if !session.authenticated => return Err(ErrorReply::noauth()),
-        other => other?,
-    };
+    let spec = lookup(words)?;
     if !session.authenticated && !spec.before_auth() && !is_peer(words) {
         return Err(ErrorReply::noauth());
     }
@@ -198,7 +194,12 @@ fn client(session: &mut Session, request: ClientRequest) -> Action {
         ClientRequest::KillAddress(address) => {
             return Action::Clients(ClientsOperation::KillAddress(address));
         }
-        ClientRequest::Kill(filter) => return Action::Clients(ClientsOperation::Kill(filter)),
+        ClientRequest::Kill(filter) => {
+            if let Some(user) = filter.user.as_ref().filter(|user| *user != "default") {
+                return ErrorReply::no_such_user(user).into();
+            }
+            return Action::Clients(ClientsOperation::Kill(filter));
+        }
         ClientRequest::Reply(mode) => return reply_mode(session, mode),
         ClientRequest::NoEvict(_) | ClientRequest::Tracking | ClientRequest::Pause => Frame::OK,
         ClientRequest::TrackingInfo => replies::tracking_info(),

@@ -9,16 +9,18 @@ use sentinel_core::scripts::{ScriptJob, ScriptPhase};
 use sentinel_proto::command::{MonitorArgs, SentinelRequest, SimulatedFailure};
 use sentinel_proto::reply::sentinel::{CachedInfo, ScriptTiming};
 use sentinel_proto::reply::{ErrorReply, help, sentinel as replies};
-use sentinel_proto::resp::Frame;
+use sentinel_proto::resp::{Frame, parse_integer};
 use sentinel_proto::{HostPort, MasterName, glob};
 
-use crate::config::{LogLevel, is_executable};
+use crate::config::is_executable;
 use crate::control::SimulatedCrash;
+use crate::tuning::Tuning;
 
 use super::context::Context;
 use super::control::Operation;
 use super::dispatch::Action;
 use super::instances::Reader;
+use super::parameters::{self, Change, Parameters};
 use super::set;
 
 /// Answers a SENTINEL request.
@@ -76,11 +78,11 @@ fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, Er
         // The file is input only: there is nothing to save.
         SentinelRequest::FlushConfig => Frame::OK,
         SentinelRequest::ConfigGet(patterns) => config_get(context, &patterns),
-        SentinelRequest::ConfigSet(pairs) => config_set(&pairs)?,
-        SentinelRequest::Debug(pairs) => debug(&pairs)?,
-        SentinelRequest::SimulateFailure(failures) => {
+        SentinelRequest::ConfigSet(pairs) => config_set(context, &pairs)?,
+        SentinelRequest::Debug(pairs) => debug(context, &pairs)?,
+        SentinelRequest::SimulateFailure(failures, refused) => {
             simulate(context, &failures);
-            Frame::OK
+            refused.map_or(Frame::OK, Frame::from)
         }
         SentinelRequest::SimulateFailureHelp => Frame::bulks(help::SIMULATE_FAILURE.iter().copied()),
         SentinelRequest::Help => help::lines(help::SENTINEL),
@@ -137,7 +139,7 @@ fn existing(context: &Context, name: &str) -> Result<MasterName, ErrorReply> {
 }
 
 fn monitor(context: &Context, args: &MonitorArgs) -> Result<Operation, ErrorReply> {
-    let address = if context.settings.resolve_hostnames && !args.host.is_empty() {
+    let address = if context.parameters.load().resolve_hostnames && !args.host.is_empty() {
         let port = u16::try_from(args.port).map_err(|_| ErrorReply::port_out_of_range())?;
         HostPort::new(args.host.as_str(), port)
     } else {
@@ -207,7 +209,7 @@ fn pending_scripts(context: &Context) -> Frame {
 }
 
 fn config_get(context: &Context, patterns: &[Bytes]) -> Frame {
-    let shown = context.settings.sentinel_parameters();
+    let shown = context.parameters.load().shown();
     let wanted = |name: &str| {
         patterns
             .iter()
@@ -216,49 +218,38 @@ fn config_get(context: &Context, patterns: &[Bytes]) -> Frame {
     replies::text_map(shown.into_iter().filter(|(name, _)| wanted(name)))
 }
 
-fn config_set(pairs: &[(String, String)]) -> Result<Frame, ErrorReply> {
-    let mut level = None;
-    for (parameter, value) in pairs {
-        if parameter != "loglevel" {
-            return Err(ErrorReply::err(format!(
-                "SENTINEL CONFIG SET {parameter} is not supported in this version: change the file and restart"
-            )));
+/// All or nothing; node-local, until the next start.
+fn config_set(context: &Context, pairs: &[(String, String)]) -> Result<Frame, ErrorReply> {
+    let changes = parameters::changes(pairs)?;
+    context.parameters.rcu(|old| {
+        let mut new = Parameters::clone(old);
+        changes.iter().for_each(|change| new.apply(change));
+        new
+    });
+    for change in &changes {
+        if let Change::Level(level) = change {
+            crate::log::set_level(*level);
         }
-        let parsed = LogLevel::from_name(value);
-        level = Some(parsed.ok_or_else(|| ErrorReply::config_invalid(parameter, value))?);
     }
-    if let Some(level) = level {
-        crate::log::set_level(level);
-    }
+    context.peers.reconfigure(&context.parameters.load());
     Ok(Frame::OK)
 }
 
-/// Sentinel's periods, as far as they mean something here: shown, not changeable yet.
-fn debug(pairs: &[(String, String)]) -> Result<Frame, ErrorReply> {
-    const SHOWN: [(&str, &str); 13] = [
-        ("INFO-PERIOD", "10000"),
-        ("PING-PERIOD", "1000"),
-        ("ASK-PERIOD", "1000"),
-        ("PUBLISH-PERIOD", "2000"),
-        ("DEFAULT-DOWN-AFTER", "30000"),
-        ("DEFAULT-FAILOVER-TIMEOUT", "180000"),
-        ("TILT-TRIGGER", "2000"),
-        ("TILT-PERIOD", "30000"),
-        ("SLAVE-RECONF-TIMEOUT", "10000"),
-        ("MIN-LINK-RECONNECT-PERIOD", "15000"),
-        ("ELECTION-TIMEOUT", "10000"),
-        ("SCRIPT-MAX-RUNTIME", "60000"),
-        ("SCRIPT-RETRY-DELAY", "30000"),
-    ];
-    let Some((parameter, _)) = pairs.first() else {
-        return Ok(replies::text_map(SHOWN));
-    };
-    if SHOWN.iter().all(|(name, _)| name != parameter) {
-        return Err(ErrorReply::debug_unknown(parameter));
+/// Sentinel's periods: shown, or changed in this process. As in Sentinel the pairs before a bad one stay in force.
+fn debug(context: &Context, pairs: &[(String, String)]) -> Result<Frame, ErrorReply> {
+    let tuning = &context.view.tuning;
+    if pairs.is_empty() {
+        return Ok(replies::text_map(tuning.shown()));
     }
-    Err(ErrorReply::err(format!(
-        "SENTINEL DEBUG {parameter} cannot be changed in this version"
-    )))
+    for (name, value) in pairs {
+        if !Tuning::knows(name) {
+            return Err(ErrorReply::debug_unknown(name));
+        }
+        let ms = parse_integer(value.as_bytes()).and_then(|ms| u64::try_from(ms).ok());
+        let ms = ms.filter(|ms| *ms > 0);
+        tuning.set(name, ms.ok_or_else(|| ErrorReply::debug_invalid(name, value))?);
+    }
+    Ok(Frame::OK)
 }
 
 fn simulate(context: &Context, failures: &[SimulatedFailure]) {

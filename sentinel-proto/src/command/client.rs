@@ -235,8 +235,11 @@ pub(super) fn tracking(words: &[Bytes]) -> Parsed {
 pub(super) fn pause(words: &[Bytes]) -> Parsed {
     let mode = words.get(3).map(|word| text(word).to_ascii_lowercase());
     let known = mode.is_none_or(|mode| mode == "write" || mode == "all");
-    if !known || words.len() > 4 {
+    if words.len() > 4 {
         return Err(ErrorReply::syntax());
+    }
+    if !known {
+        return Err(ErrorReply::err("CLIENT PAUSE mode must be WRITE or ALL"));
     }
     match parse_integer(words.get(2).map_or(&b""[..], |word| word)) {
         None => Err(ErrorReply::err("timeout is not an integer or out of range")),

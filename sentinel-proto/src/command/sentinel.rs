@@ -65,10 +65,11 @@ pub enum SentinelRequest {
     ConfigGet(Vec<Bytes>),
     /// CONFIG SET: parameters in lower case, each known and given once, and their values, unchecked.
     ConfigSet(Vec<(String, String)>),
-    /// DEBUG: names in upper case and values, unchecked; none = show them.
+    /// DEBUG: names as given and values, unchecked; none = show them. A last name without its value has been
+    /// answered with an error before.
     Debug(Vec<(String, String)>),
-    /// SIMULATE-FAILURE: replaces what was armed before.
-    SimulateFailure(Vec<SimulatedFailure>),
+    /// SIMULATE-FAILURE: replaces what was armed before, also when the words end in an error: that is the reply then.
+    SimulateFailure(Vec<SimulatedFailure>, Option<ErrorReply>),
     /// SIMULATE-FAILURE HELP.
     SimulateFailureHelp,
     /// HELP.
@@ -328,7 +329,7 @@ pub(super) fn debug(words: &[Bytes]) -> Parsed {
         let [_, value] = pair else {
             return Err(ErrorReply::debug_unknown(&parameter));
         };
-        pairs.push((parameter.to_ascii_uppercase(), text(value)));
+        pairs.push((parameter, text(value)));
     }
     request(SentinelRequest::Debug(pairs))
 }
@@ -343,10 +344,13 @@ pub(super) fn simulate_failure(words: &[Bytes]) -> Parsed {
             b"crash-after-choose" => SimulatedFailure::AfterChoose,
             b"crash-after-switch" => SimulatedFailure::AfterSwitch,
             b"help" => return request(SentinelRequest::SimulateFailureHelp),
-            _ => return Err(ErrorReply::unknown_simulation()),
+            _ => {
+                let refused = Some(ErrorReply::unknown_simulation());
+                return request(SentinelRequest::SimulateFailure(failures, refused));
+            }
         });
     }
-    request(SentinelRequest::SimulateFailure(failures))
+    request(SentinelRequest::SimulateFailure(failures, None))
 }
 
 pub(super) fn raft(words: &[Bytes]) -> Parsed {

@@ -30,7 +30,9 @@ fn errors_are_those_of_a_real_sentinel() {
             panic!("odd number of lines");
         };
         match parse(request) {
-            Err(error) => assert_eq!(format!("-{error}"), *reply, "{request}"),
+            Err(error) | Ok(Request::Sentinel(SentinelRequest::SimulateFailure(_, Some(error)))) => {
+                assert_eq!(format!("-{error}"), *reply, "{request}");
+            }
             Ok(parsed) => panic!("{request}: {parsed:?} instead of {reply}"),
         }
     }
@@ -205,7 +207,7 @@ fn config_and_debug_give_pairs() {
     );
     assert_eq!(
         sentinel("SENTINEL DEBUG info-period 5"),
-        SentinelRequest::Debug(vec![("INFO-PERIOD".to_owned(), "5".to_owned())])
+        SentinelRequest::Debug(vec![("info-period".to_owned(), "5".to_owned())])
     );
     for (line, text) in [
         (
@@ -243,10 +245,17 @@ fn config_and_debug_give_pairs() {
 fn simulated_failures_are_collected() {
     assert_eq!(
         sentinel("SENTINEL simulate-failure crash-after-ELECTION crash-after-switch"),
-        SentinelRequest::SimulateFailure(vec![
-            SimulatedFailure::AfterElection,
-            SimulatedFailure::AfterSwitch
-        ])
+        SentinelRequest::SimulateFailure(
+            vec![SimulatedFailure::AfterElection, SimulatedFailure::AfterSwitch],
+            None
+        )
+    );
+    assert_eq!(
+        sentinel("SENTINEL simulate-failure crash-after-election nosuch"),
+        SentinelRequest::SimulateFailure(
+            vec![SimulatedFailure::AfterElection],
+            Some(ErrorReply::unknown_simulation())
+        )
     );
     assert_eq!(
         sentinel("SENTINEL simulate-failure crash-after-open help"),

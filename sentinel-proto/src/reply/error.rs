@@ -231,6 +231,13 @@ impl ErrorReply {
         Self::err("No such client")
     }
 
+    /// CLIENT KILL USER: no such user.
+    #[must_use]
+    pub fn no_such_user(user: &[u8]) -> Self {
+        let user = cut(user, QUOTED_BYTES);
+        Self::err(format!("No such user '{user}'"))
+    }
+
     /// CLIENT CACHING: there is no tracking here.
     #[must_use]
     pub fn client_caching() -> Self {
