@@ -39,6 +39,7 @@ fn apply_command(state: &mut State, index: u64, command: &Command) -> Applied {
         | Command::SetAddress { .. }
         | Command::Reset { .. }
         | Command::AddReplicas { .. } => super::apply_group::apply_group(state, index, command),
+        Command::Import { .. } => super::apply_import::apply_import(state, index, command),
         Command::OpenFailover { .. } => open_failover(state, command),
         Command::Choose {
             master,

@@ -121,7 +121,7 @@ fn set_option(options: &mut GroupOptions, change: &OptionChange) {
     }
 }
 
-fn check_options(options: &GroupOptions) -> Result<(), Rejection> {
+pub(super) fn check_options(options: &GroupOptions) -> Result<(), Rejection> {
     let checks = [
         ("quorum", u64::from(options.odown_quorum)),
         ("down-after-milliseconds", options.down_after_ms),

@@ -324,6 +324,17 @@ fn any_command() -> impl Strategy<Value = Command> {
             address: at(a),
             expected: at(b)
         }),
+        (port.clone(), 0..6u64, 0..6u64, port.clone()).prop_map(|(a, config_epoch, current_epoch, b)| {
+            Command::Import {
+                master: name(),
+                address: at(a),
+                options: GroupOptions::with_quorum(2),
+                config_epoch,
+                current_epoch,
+                replicas: vec![at(b)],
+                at: WallTime(0),
+            }
+        }),
         (port.clone(), port).prop_map(|(a, b)| Command::AddReplicas {
             master: name(),
             listed_by: at(a),

@@ -143,6 +143,23 @@ pub enum Command {
         /// Proposer's clock.
         at: WallTime,
     },
+    /// Brings what a classic Sentinel had learned and written into its file: see [`super::apply_import`].
+    Import {
+        /// Name.
+        master: MasterName,
+        /// Address in the rewritten `monitor` line.
+        address: HostPort,
+        /// All options, for a name that is not known yet.
+        options: GroupOptions,
+        /// `config-epoch`: epoch of that address.
+        config_epoch: u64,
+        /// Highest epoch that the file names.
+        current_epoch: u64,
+        /// `known-replica` lines.
+        replicas: Vec<HostPort>,
+        /// Proposer's clock.
+        at: WallTime,
+    },
 }
 
 /// The answer of `apply`.

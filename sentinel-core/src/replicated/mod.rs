@@ -18,6 +18,7 @@
 
 pub mod apply;
 mod apply_group;
+pub mod apply_import;
 pub mod change;
 pub mod command;
 pub mod plan;
