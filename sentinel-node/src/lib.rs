@@ -10,6 +10,7 @@
 
 pub mod actors;
 pub mod admin;
+pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use sentinel_node::cli::{self, Invocation};
 use sentinel_node::clock::SystemClock;
 use sentinel_node::config::{self, Config};
-use sentinel_node::{log, run};
+use sentinel_node::{background, log, run};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -47,20 +47,29 @@ fn daemon(file: Option<&str>, extra: String, stdin: bool) -> ExitCode {
             "Sentinel needs config file on disk to save state. Exiting...",
         );
     };
-    let extra = match with_stdin(extra, stdin) {
-        Ok(extra) => extra,
+    let more = match read_stdin(stdin) {
+        Ok(more) => more,
         Err(error) => {
             eprintln!("cannot read more configuration from stdin: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let config = match config::load(Path::new(file), &extra) {
+    // Lines from stdin come before the options, which win.
+    let mut config = match config::load(Path::new(file), &format!("{more}\n{extra}")) {
         Ok(config) => config,
         Err(report) => {
             eprintln!("{report}");
             return ExitCode::FAILURE;
         }
     };
+    match background::enter(&mut config, &more) {
+        Ok(background::Process::Runs) => {}
+        Ok(background::Process::Ends) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot start the process in the background: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     if let Err(error) = log::init(config.loglevel, config.logfile.clone(), clock) {
         eprintln!("cannot start the log: {error}");
         return ExitCode::FAILURE;
@@ -78,15 +87,12 @@ fn daemon(file: Option<&str>, extra: String, stdin: bool) -> ExitCode {
     status
 }
 
-/// Lines from stdin come before the options, which win.
-fn with_stdin(extra: String, stdin: bool) -> std::io::Result<String> {
-    if !stdin {
-        return Ok(extra);
-    }
+/// More lines, if `-` asked for them.
+fn read_stdin(wanted: bool) -> std::io::Result<String> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    text.push('\n');
-    text.push_str(&extra);
+    if wanted {
+        std::io::stdin().read_to_string(&mut text)?;
+    }
     Ok(text)
 }
 

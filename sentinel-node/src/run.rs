@@ -27,7 +27,7 @@ use crate::pubsub::Hub;
 use crate::scripts::{ScriptPaths, Scripts};
 use crate::server::{Context, Settings};
 use crate::view::NodeView;
-use crate::{ports, seeding};
+use crate::{background, ports, seeding};
 
 /// Applied entries that may wait for the actors; then the log waits.
 const APPLIED_QUEUE: usize = 1_024;
@@ -97,6 +97,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let (control, ticks) = (Arc::new(gateway), Arc::clone(&clock));
     let context = Context::new(view, control, hub, acceptor, ticks, settings, stop.clone());
     listeners.serve(&Arc::new(context), &config, recorder());
+    background::say_ready(config.supervised);
     let seeding = tokio::spawn(seed(config, facts, raft.clone(), clock));
     let failure = tokio::spawn(say_storage_failure(raft.clone()));
 

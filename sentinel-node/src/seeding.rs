@@ -52,7 +52,9 @@ async fn wait_for_majority(raft: &RaftHandle) {
 async fn propose_all(commands: Vec<Command>, raft: &RaftHandle) -> bool {
     for command in commands {
         let what = describe(&command);
+        let is_import = matches!(command, Command::Import { .. });
         match raft.propose(command, PROPOSE_WITHIN).await {
+            Proposal::Yes { .. } if is_import => tracing::info!("{what} is taken over"),
             Proposal::Yes { .. } => {}
             // Lost a race against another node's file: the next round compares and warns.
             Proposal::No(Rejection::DuplicateMaster) => return false,
@@ -69,6 +71,16 @@ async fn propose_all(commands: Vec<Command>, raft: &RaftHandle) -> bool {
 fn describe(command: &Command) -> String {
     match command {
         Command::Monitor { master, .. } => format!("'sentinel monitor {master}'"),
+        Command::Import {
+            master,
+            address,
+            config_epoch,
+            replicas,
+            ..
+        } => format!(
+            "what Sentinel wrote about '{master}' (master {address} of config epoch {config_epoch}, {} replicas)",
+            replicas.len()
+        ),
         Command::SetOptions { master, .. } => format!("a changed option of '{master}'"),
         Command::SetAddress { master, .. } => format!("the changed address of '{master}'"),
         _ => "a line".to_owned(),

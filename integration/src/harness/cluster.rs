@@ -129,6 +129,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Stopped classic sentinels become ours, each on its own file.
+    pub fn take_over(&mut self, program: &Program) -> Result<()> {
+        let ports = self.sentinel_ports();
+        for node in &mut self.nodes {
+            let own = node.port();
+            let peers: Vec<u16> = ports.iter().copied().filter(|port| *port != own).collect();
+            node.take_over(program.clone(), &peers)?;
+        }
+        self.is_ours = program.is_ours();
+        Ok(())
+    }
+
     /// Waits until every sentinel knows all replicas and all other sentinels and calls the master healthy,
     /// and every replica is attached.
     pub fn wait_ready(&mut self) -> Result<()> {

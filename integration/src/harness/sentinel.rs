@@ -163,6 +163,20 @@ impl Sentinel {
         std::fs::write(self.config_path(), text).context("cannot write sentinel.conf")
     }
 
+    /// The next start runs `program` on the present file, with the lines that only our node knows after it.
+    pub fn take_over(&mut self, program: Program, peers: &[u16]) -> Result<()> {
+        ensure!(!self.is_running(), "node {} is running", self.index);
+        let path = self.config_path();
+        let mut text = std::fs::read_to_string(&path).context("cannot read sentinel.conf")?;
+        for peer in peers {
+            writeln!(text, "sentinel peer 127.0.0.1 {peer}").context("config")?;
+        }
+        writeln!(text, "admin-port {}", self.admin_port()).context("config")?;
+        std::fs::write(path, text).context("cannot write sentinel.conf")?;
+        self.program = program;
+        Ok(())
+    }
+
     /// Replaces text in the configuration file, as an operator with an editor does.
     pub fn edit_config(&self, from: &str, to: &str) -> Result<()> {
         let path = self.config_path();

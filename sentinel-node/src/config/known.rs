@@ -231,7 +231,6 @@ const KNOWN: &[&str] = &[
     "stop-writes-on-bgsave-error",
     "stream-node-max-bytes",
     "stream-node-max-entries",
-    "supervised",
     "syslog-enabled",
     "syslog-facility",
     "syslog-ident",

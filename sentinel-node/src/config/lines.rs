@@ -33,6 +33,9 @@ pub trait Includes {
     fn is_executable(&self, _dir: &Path, _path: &str) -> bool {
         true
     }
+
+    /// A `dir` line was read: relative paths of later `include` lines are taken from there.
+    fn enter(&mut self, _dir: &str) {}
 }
 
 /// For texts that must not include anything.
@@ -104,6 +107,11 @@ fn collect(
             raw: line.raw,
             words: line.words,
         };
+        if let [directive, dir] = &line.words[..] {
+            if directive == "dir" {
+                includes.enter(dir);
+            }
+        }
         if line.words.first().is_none_or(|first| first != "include") {
             lines.push(line);
             continue;

@@ -10,7 +10,11 @@ use super::types::Config;
 /// surface is reproduced.
 pub const REDIS_VERSION: &str = "7.0.15";
 
-struct FileIncludes;
+/// Paths are relative to `dir` as last read.
+#[derive(Default)]
+struct FileIncludes {
+    dir: PathBuf,
+}
 
 /// `access(2)`, as Sentinel asks. A path that is not absolute is taken from `dir`, where scripts run.
 pub(crate) fn is_executable(dir: &Path, path: &str) -> bool {
@@ -19,10 +23,10 @@ pub(crate) fn is_executable(dir: &Path, path: &str) -> bool {
 
 impl Includes for FileIncludes {
     fn read(&mut self, pattern: &str) -> Result<Vec<(String, String)>, String> {
-        let paths = if pattern.contains(['*', '?', '[']) {
-            expand(pattern)
+        let paths = if pattern.contains(GLOB) {
+            expand(&self.dir, Path::new(pattern))
         } else {
-            vec![PathBuf::from(pattern)]
+            vec![self.dir.join(pattern)]
         };
         paths
             .into_iter()
@@ -37,34 +41,54 @@ impl Includes for FileIncludes {
     fn is_executable(&self, dir: &Path, path: &str) -> bool {
         is_executable(dir, path)
     }
+
+    fn enter(&mut self, dir: &str) {
+        self.dir = self.dir.join(dir);
+    }
 }
 
-/// Files of a glob in the last part of a path, sorted. A glob in a directory part matches nothing.
-fn expand(pattern: &str) -> Vec<PathBuf> {
-    let path = Path::new(pattern);
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
+const GLOB: [char; 3] = ['*', '?', '['];
+
+/// What matches a glob, sorted, part by part of the path as `glob(3)` does.
+fn expand(dir: &Path, pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![dir.to_path_buf()];
+    for part in pattern.components() {
+        let part = part.as_os_str();
+        let text = part.to_string_lossy();
+        found = if text.contains(GLOB) {
+            let mut matching: Vec<PathBuf> = found.iter().flat_map(|folder| entries(folder, &text)).collect();
+            matching.sort();
+            matching
+        } else {
+            found.into_iter().map(|folder| folder.join(part)).collect()
+        };
+    }
+    found.retain(|path| path.exists());
+    found
+}
+
+/// Entries of a folder whose names match.
+fn entries(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+    let here = Path::new(".");
+    let open = if folder.as_os_str().is_empty() {
+        here
+    } else {
+        folder
     };
-    let Some(last) = path.file_name().and_then(|name| name.to_str()) else {
+    let Ok(entries) = std::fs::read_dir(open) else {
         return Vec::new();
     };
-    let Ok(entries) = std::fs::read_dir(&directory) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<PathBuf> = entries
+    entries
         .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
+        .map(|entry| entry.file_name())
+        .filter(|name| {
             let name = name.to_string_lossy();
             // As in a shell, `*` does not match hidden files.
-            (!name.starts_with('.') || last.starts_with('.'))
-                && sentinel_proto::glob::matches(last.as_bytes(), name.as_bytes())
+            (!name.starts_with('.') || pattern.starts_with('.'))
+                && sentinel_proto::glob::matches(pattern.as_bytes(), name.as_bytes())
         })
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    paths
+        .map(|name| folder.join(name))
+        .collect()
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -99,7 +123,7 @@ pub fn load(path: &Path, extra: &str) -> Result<Config, String> {
         text.push_str(extra);
     }
     let name = path.display().to_string();
-    let mut config = parse(&name, &text, &mut FileIncludes).map_err(|error| report(&error))?;
+    let mut config = parse(&name, &text, &mut FileIncludes::default()).map_err(|error| report(&error))?;
     config.path = absolute;
     resolve_paths(&mut config).map_err(|(directive, reason)| {
         let (line, raw) = locate(&text, directive);

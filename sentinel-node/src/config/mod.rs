@@ -8,10 +8,11 @@
 //! Parsing is pure: [`parse`] gets the text and an [`Includes`] for `include` lines. Only [`load`] touches
 //! files. Order independence of `sentinel` lines is that of sentinel.c `loadSentinelConfigFromQueue`.
 //!
-//! Deviations from Sentinel: no `chdir` on `dir` (relative paths are resolved against it instead, so that
-//! several nodes can live in one process), and `daemonize yes` is an error instead of a fork.
+//! Deviation from Sentinel: no `chdir` on `dir`; relative paths are resolved against it instead, so that several nodes
+//! can live in one process.
 
 mod known;
+mod learned;
 mod lines;
 mod load;
 mod parse;
@@ -22,9 +23,12 @@ mod sentinel;
 mod tests;
 mod types;
 
+pub use learned::Learned;
 pub use lines::{ConfigError, Includes, NoIncludes};
 pub use load::{REDIS_VERSION, load, report};
 pub(crate) use load::{is_executable, os_text};
 pub use parse::parse;
 pub(crate) use seed::quoted;
-pub use types::{AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads};
+pub use types::{
+    AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads, Supervised,
+};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::lines::{ConfigError, Line};
-use super::types::{BindAddress, Config, LogLevel};
+use super::types::{BindAddress, Config, LogLevel, Supervised};
 
 /// Redis: `CONFIG_MIN_RESERVED_FDS` and room for the log; only the type's range is checked here.
 const MAX_CLIENTS_RANGE: (i64, i64) = (1, u32::MAX as i64);
@@ -15,7 +15,8 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
     match directive {
         "port" => config.port = port(line)?,
         "bind" => config.bind = bind(line),
-        "dir" => config.dir = PathBuf::from(value(line)?),
+        // As if by `chdir`: from where the line before went.
+        "dir" => config.dir = config.dir.join(value(line)?),
         "logfile" => {
             let path = value(line)?;
             config.logfile = (!path.is_empty()).then(|| PathBuf::from(path));
@@ -37,6 +38,12 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
             let path = value(line)?;
             config.pidfile = (!path.is_empty()).then(|| PathBuf::from(path));
         }
+        "daemonize" => config.daemonize = is_yes(line)?,
+        "supervised" => {
+            config.supervised = Supervised::from_name(value(line)?).ok_or_else(|| {
+                line.error("argument must be one of the following: upstart, systemd, auto, no")
+            })?;
+        }
         "admin-port" => config.admin.port = Some(port(line)?),
         "admin-bind" => config.admin.bind = admin_bind(line)?,
         "admin-token" => {
@@ -57,7 +64,7 @@ fn value(line: &Line) -> Result<&str, ConfigError> {
 }
 
 /// A yes/no value.
-pub(super) fn is_yes(line: &Line) -> Result<bool, ConfigError> {
+fn is_yes(line: &Line) -> Result<bool, ConfigError> {
     let value = value(line)?;
     if value.eq_ignore_ascii_case("yes") {
         Ok(true)

@@ -2,7 +2,8 @@
 //!
 //! | The line is | and the group | then |
 //! |---|---|---|
-//! | of a name unknown to the log | - | `Monitor` with all options of the file |
+//! | of a name unknown to the log | - | `Monitor` with all options of the file; `Import` when Sentinel rewrote it |
+//! | rewritten by Sentinel since it was last applied here | known | `Import` where that brings something: see `apply_import` |
 //! | as last applied here | gone (SENTINEL REMOVE) | nothing, a warning |
 //! | new or edited since it was last applied here | known | `SetOptions` / `SetAddress` for what differs |
 //! | as last applied here | any | nothing: what was set at run time or decided by a failover stays |
@@ -13,8 +14,9 @@
 //! The caller remembers [`to_lines`] once all commands were answered; a `Monitor` that is rejected as a
 //! duplicate lost a race against another node: plan again to get the warnings.
 
+use sentinel_core::replicated::apply_import::{ImportEffect, effect_of};
 use sentinel_core::replicated::{Command, Group, GroupOptions, OptionChange, State};
-use sentinel_proto::WallTime;
+use sentinel_proto::{HostPort, WallTime};
 
 use super::lines::NoIncludes;
 use super::parse::parse;
@@ -50,14 +52,23 @@ pub fn plan_seeding(
                  line, edit it, or use SENTINEL MONITOR",
                 master.name
             )),
-            (None, _) => seeding.commands.push(Command::Monitor {
+            (None, _) if master.learned.is_empty() => seeding.commands.push(Command::Monitor {
                 master: master.name.clone(),
                 address: master.address.clone(),
                 options: master.options.clone(),
                 at: now,
             }),
-            (Some(group), Some(before)) => edited(master, before, group, &mut seeding),
-            (Some(group), None) => warn_differences(master, group, &mut seeding.warnings),
+            (None, _) => seeding.commands.push(import(master, now)),
+            (Some(group), before) => {
+                let learned = before.is_none_or(|before| before.learned != master.learned);
+                if learned && is_news(master, group, state) {
+                    seeding.commands.push(import(master, now));
+                }
+                match before {
+                    Some(before) => edited(master, before, group, &mut seeding),
+                    None => warn_differences(master, group, &mut seeding.warnings),
+                }
+            }
         }
     }
     for before in &remembered {
@@ -72,9 +83,38 @@ pub fn plan_seeding(
     seeding
 }
 
+fn import(master: &MasterConfig, now: WallTime) -> Command {
+    Command::Import {
+        master: master.name.clone(),
+        address: master.address.clone(),
+        options: master.options.clone(),
+        config_epoch: master.learned.config_epoch,
+        current_epoch: master.learned.current_epoch,
+        replicas: master.learned.replicas.clone(),
+        at: now,
+    }
+}
+
+fn import_effect(master: &MasterConfig, group: &Group) -> ImportEffect {
+    effect_of(group, &master.address, master.learned.config_epoch)
+}
+
+/// Whether an import would change anything.
+fn is_news(master: &MasterConfig, group: &Group, state: &State) -> bool {
+    let learned = &master.learned;
+    let is_new = |replica: &HostPort| *replica != group.address && !group.replicas.contains_key(replica);
+    let about_group = match import_effect(master, group) {
+        ImportEffect::Moves => true,
+        ImportEffect::Completes => learned.replicas.iter().any(is_new),
+        ImportEffect::Nothing => false,
+    };
+    about_group || learned.current_epoch > state.current_epoch
+}
+
 /// A line that was edited since it was last applied here.
 fn edited(master: &MasterConfig, before: &MasterConfig, group: &Group, seeding: &mut Seeding) {
-    if master.address != before.address && master.address != group.address {
+    let moves = master.learned != before.learned && import_effect(master, group) == ImportEffect::Moves;
+    if master.address != before.address && master.address != group.address && !moves {
         if group.address == before.address {
             seeding.commands.push(Command::SetAddress {
                 master: master.name.clone(),
@@ -111,7 +151,9 @@ fn changes_something(options: &GroupOptions, change: &OptionChange) -> bool {
 /// First application here, but the name is committed already: the log wins.
 fn warn_differences(master: &MasterConfig, group: &Group, warnings: &mut Vec<String>) {
     // After a failover the file of a new or wiped node still names the first address: no mistake.
-    if group.config_epoch == 0 && group.address != master.address {
+    let older = group.config_epoch > master.learned.config_epoch;
+    let moves = import_effect(master, group) == ImportEffect::Moves;
+    if !older && !moves && group.address != master.address {
         warnings.push(format!(
             "the file says 'sentinel monitor {} {}', the group has {}: the group's value is used",
             master.name, master.address, group.address
@@ -225,6 +267,9 @@ pub fn to_lines(masters: &[MasterConfig]) -> String {
             if let Some(line) = option_line(&name, change) {
                 text.push_str(&line);
             }
+        }
+        if !master.learned.is_empty() {
+            text.push_str(&master.learned.to_lines(&name));
         }
     }
     text

@@ -5,6 +5,7 @@
 use sentinel_core::replicated::{GroupOptions, OptionChange};
 use sentinel_proto::{HostPort, MasterName, SentinelId};
 
+use super::learned::{self, Learned, address, epoch};
 use super::lines::{ConfigError, Includes, Line, lenient_number};
 use super::plain;
 use super::types::{Config, MasterConfig, StaleReads};
@@ -32,6 +33,7 @@ pub(super) fn apply_all(
             }
         }
     }
+    learned::conclude(config);
     Ok(())
 }
 
@@ -116,7 +118,10 @@ fn global(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
             let why = "the file is never rewritten in this version";
             rewrite.then(|| ignored(config, line, why));
         }
-        // `current-epoch`, `state-config-file`: state lives in the log and the data directory.
+        "current-epoch" => {
+            config.sentinel.current_epoch = config.sentinel.current_epoch.max(epoch(value));
+        }
+        // `state-config-file`: state lives in the log and the data directory.
         _ => {}
     }
     Ok(())
@@ -149,11 +154,7 @@ fn monitor(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
         .ok()
         .filter(|quorum| *quorum > 0)
         .ok_or_else(|| line.error("Quorum must be 1 or greater."))?;
-    let port = u16::try_from(lenient_number(port)).map_err(|_| line.error("Invalid port number."))?;
-    let address = HostPort::new(host.as_str(), port);
-    if host.is_empty() || (address.ip().is_none() && !config.sentinel.resolve_hostnames) {
-        return Err(line.error("Can't resolve instance hostname."));
-    }
+    let address = address(line, host, port, config.sentinel.resolve_hostnames)?;
     let name = MasterName::new(name.as_str()).map_err(|error| line.error(error.to_string()))?;
     if config.masters.iter().any(|master| master.name == name) {
         return Err(line.error("Duplicate master name."));
@@ -163,6 +164,7 @@ fn monitor(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
         address,
         options: GroupOptions::with_quorum(odown_quorum),
         given: Vec::new(),
+        learned: Learned::default(),
     });
     Ok(())
 }
@@ -191,20 +193,28 @@ fn per_master(config: &mut Config, line: &Line, disk: &dyn Includes) -> Result<(
     let Some(name) = args.first().filter(|_| expected.contains(&args.len())) else {
         return Err(line.error(UNRECOGNIZED));
     };
+    // The form without an id, of old versions: ignored before the name is looked at, as Sentinel does.
+    if sub == "known-sentinel" && args.len() == 3 {
+        return Ok(());
+    }
     let Some(at) = config.masters.iter().position(|m| m.name.as_str() == name) else {
         return Err(line.error(NO_SUCH_MASTER));
     };
     match sub.as_str() {
         "notification-script" => executable(config, line, disk, "Notification script")?,
         "client-reconfig-script" => executable(config, line, disk, "Client reconfiguration script")?,
-        // Written by Sentinel itself: replicas are discovered, sentinels and epochs live in the log.
-        "config-epoch" | "leader-epoch" | "known-replica" | "known-slave" | "known-sentinel" => return Ok(()),
         _ => {}
     }
-    if let Some(master) = config.masters.get_mut(at) {
-        option(master, line, &sub, args)?;
+    let hostnames = config.sentinel.resolve_hostnames;
+    let Some(master) = config.masters.get_mut(at) else {
+        return Err(line.error(NO_SUCH_MASTER));
+    };
+    match sub.as_str() {
+        "config-epoch" | "leader-epoch" | "known-replica" | "known-slave" | "known-sentinel" => {
+            master.learned.take(line, &sub, args, hostnames)
+        }
+        _ => option(master, line, &sub, args),
     }
-    Ok(())
 }
 
 fn executable(config: &Config, line: &Line, disk: &dyn Includes, what: &str) -> Result<(), ConfigError> {

@@ -110,8 +110,11 @@ fn errors_have_sentinels_texts_and_the_line() {
     for (text, line, reason) in cases {
         assert_eq!(refused(text), (line, reason.to_owned()), "{text}");
     }
-    assert!(refused("daemonize yes").1.contains("not supported"));
-    ok("daemonize yes\ndaemonize no");
+    assert_eq!(
+        refused("supervised maybe").1,
+        "argument must be one of the following: upstart, systemd, auto, no"
+    );
+    assert!(ok("daemonize yes").daemonize && !ok("daemonize yes\ndaemonize no").daemonize);
 }
 
 #[test]
@@ -177,6 +180,37 @@ fn files_are_loaded_with_options_after_them() {
     let text = load(&dir.path().join("none"), "").unwrap_err();
     assert!(
         text.starts_with("Fatal error, can't open config file '"),
+        "{text}"
+    );
+}
+
+#[test]
+fn includes_are_found_by_globs_and_from_dir() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.conf");
+    for (folder, text) in [("b", "maxclients 2\n"), ("a", "maxclients 1\ntimeout 7\n")] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+        std::fs::write(dir.path().join(folder).join("x.conf"), text).unwrap();
+        std::fs::write(dir.path().join(folder).join(".hidden.conf"), "nonsense\n").unwrap();
+    }
+    let base = dir.path().display();
+    std::fs::write(&path, format!("port 1\ninclude {base}/[ab]/*.conf\n")).unwrap();
+    let config = load(&path, "").unwrap();
+    assert_eq!(
+        (config.maxclients, config.timeout_s),
+        (2, 7),
+        "in the order of names"
+    );
+    std::fs::write(
+        &path,
+        format!("dir {base}\ndir a\ninclude x.conf\ninclude ?one*\n"),
+    )
+    .unwrap();
+    assert_eq!(load(&path, "").unwrap().maxclients, 1);
+    std::fs::write(&path, format!("dir {base}\ninclude nowhere.conf\n")).unwrap();
+    let text = load(&path, "").unwrap_err();
+    assert!(
+        text.contains("at line 2\n>>> 'include nowhere.conf'") && text.contains("No such file"),
         "{text}"
     );
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sentinel_core::replicated::{GroupOptions, OptionChange};
 use sentinel_proto::{HostPort, MasterName, SentinelId};
 
+use super::learned::Learned;
 use super::seed;
 
 /// `loglevel`.
@@ -46,6 +47,34 @@ impl LogLevel {
             "notice" => Some(Self::Notice),
             "warning" => Some(Self::Warning),
             "nothing" => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+
+/// `supervised`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Supervised {
+    /// `no`.
+    #[default]
+    No,
+    /// `upstart`.
+    Upstart,
+    /// `systemd`.
+    Systemd,
+    /// `auto`: whichever the environment shows.
+    Auto,
+}
+
+impl Supervised {
+    /// Parses the value, without case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "no" => Some(Self::No),
+            "upstart" => Some(Self::Upstart),
+            "systemd" => Some(Self::Systemd),
+            "auto" => Some(Self::Auto),
             _ => None,
         }
     }
@@ -117,6 +146,8 @@ pub struct SentinelConfig {
     pub resolve_hostnames: bool,
     /// `announce-hostnames`.
     pub announce_hostnames: bool,
+    /// `current-epoch`, which Sentinel wrote at run time; 0 = no such line.
+    pub current_epoch: u64,
 }
 
 impl std::fmt::Debug for SentinelConfig {
@@ -145,6 +176,8 @@ pub struct MasterConfig {
     pub options: GroupOptions,
     /// Options that a line of the file names, in file order, with their values.
     pub given: Vec<OptionChange>,
+    /// What Sentinel wrote at run time.
+    pub learned: Learned,
 }
 
 /// A whole `sentinel.conf`.
@@ -176,6 +209,10 @@ pub struct Config {
     pub tcp_backlog: u32,
     /// `pidfile`, absolute after [`super::load`].
     pub pidfile: Option<PathBuf>,
+    /// `daemonize`.
+    pub daemonize: bool,
+    /// `supervised`.
+    pub supervised: Supervised,
     /// Global `sentinel` lines.
     pub sentinel: SentinelConfig,
     /// `admin-*` lines.
@@ -204,6 +241,8 @@ impl Config {
             tcp_keepalive_s: 300,
             tcp_backlog: 511,
             pidfile: None,
+            daemonize: false,
+            supervised: Supervised::No,
             sentinel: SentinelConfig {
                 deny_scripts_reconfig: true,
                 ..SentinelConfig::default()
