@@ -139,12 +139,18 @@ fn our_nodes_go_on_where_classic_sentinels_stopped() {
             ensure!(now == before, "it was {before:?} and is {now:?}");
             Ok(())
         })?;
-        ensure!(switches(cluster)? == switched, "a switch was published at the start");
+        ensure!(
+            switches(cluster)? == switched,
+            "a switch was published at the start"
+        );
 
         let (old, new) = fail_over(cluster)?;
         for (node, used) in cluster.nodes.iter().zip(&epochs) {
             let now = seen(node)?.config_epoch;
-            ensure!(now > *used, "epoch {now} was used by the classic sentinels: {used}");
+            ensure!(
+                now > *used,
+                "epoch {now} was used by the classic sentinels: {used}"
+            );
         }
         cluster.server_at_mut(old)?.restart()?;
         cluster.wait_ready()?;

@@ -53,7 +53,7 @@ pub enum Change {
         /// Epoch of the new address.
         config_epoch: u64,
     },
-    /// An operator moved the first address of a group in the file.
+    /// An operator moved the first address of a group in the file, or a newer file of a classic Sentinel was imported.
     AddressSet {
         /// Group.
         master: MasterName,
