@@ -20,7 +20,7 @@ use super::apply::group_mut;
 use super::apply_group::check_options;
 use super::change::Change;
 use super::command::{Command, Rejection};
-use super::state::{Group, KnownReplica, State};
+use super::state::{Group, GroupOptions, KnownReplica, State};
 
 /// What an import would do to a group that is known already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(super) fn apply_import(
             let group = Arc::new(Group {
                 name: master.clone(),
                 incarnation: index,
-                options: options.clone(),
+                options: GroupOptions::clone(options),
                 address: address.clone(),
                 config_epoch: *config_epoch,
                 replicas: known(replicas, address, *at),

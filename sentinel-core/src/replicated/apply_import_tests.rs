@@ -15,7 +15,7 @@ fn import(port: u16, config_epoch: u64, current_epoch: u64, replicas: &[u16]) ->
     Command::Import {
         master: name(),
         address: at(port),
-        options: GroupOptions::with_quorum(2),
+        options: Box::new(GroupOptions::with_quorum(2)),
         config_epoch,
         current_epoch,
         replicas: replicas.iter().copied().map(at).collect(),

@@ -267,6 +267,20 @@ fn replicas_listed_by_a_former_master_are_ignored() {
     assert!(matches!(rejected(&mut state, &add), Rejection::Stale(_)));
 }
 
+fn any_import() -> impl Strategy<Value = Command> {
+    (6379..6383u16, 0..6u64, 0..6u64, 6379..6383u16).prop_map(|(a, config_epoch, current_epoch, b)| {
+        Command::Import {
+            master: name(),
+            address: at(a),
+            options: Box::new(GroupOptions::with_quorum(2)),
+            config_epoch,
+            current_epoch,
+            replicas: vec![at(b)],
+            at: WallTime(0),
+        }
+    })
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let port = prop_oneof![Just(6379u16), Just(6380), Just(6381), Just(6382)];
     let epoch = 0..6u64;
@@ -324,17 +338,7 @@ fn any_command() -> impl Strategy<Value = Command> {
             address: at(a),
             expected: at(b)
         }),
-        (port.clone(), 0..6u64, 0..6u64, port.clone()).prop_map(|(a, config_epoch, current_epoch, b)| {
-            Command::Import {
-                master: name(),
-                address: at(a),
-                options: GroupOptions::with_quorum(2),
-                config_epoch,
-                current_epoch,
-                replicas: vec![at(b)],
-                at: WallTime(0),
-            }
-        }),
+        any_import(),
         (port.clone(), port).prop_map(|(a, b)| Command::AddReplicas {
             master: name(),
             listed_by: at(a),

@@ -150,7 +150,7 @@ pub enum Command {
         /// Address in the rewritten `monitor` line.
         address: HostPort,
         /// All options, for a name that is not known yet.
-        options: GroupOptions,
+        options: Box<GroupOptions>,
         /// `config-epoch`: epoch of that address.
         config_epoch: u64,
         /// Highest epoch that the file names.

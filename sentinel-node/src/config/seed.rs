@@ -87,7 +87,7 @@ fn import(master: &MasterConfig, now: WallTime) -> Command {
     Command::Import {
         master: master.name.clone(),
         address: master.address.clone(),
-        options: master.options.clone(),
+        options: Box::new(master.options.clone()),
         config_epoch: master.learned.config_epoch,
         current_epoch: master.learned.current_epoch,
         replicas: master.learned.replicas.clone(),
