@@ -42,9 +42,9 @@ pub struct MonitorCore {
     pub(super) periods: Periods,
     assigned_at: MonoTime,
     link: Link,
-    generation: u64,
+    pub(super) generation: u64,
     /// Oldest probe without an acceptable answer; survives reconnects.
-    pending_since: Option<MonoTime>,
+    pub(super) pending_since: Option<MonoTime>,
     /// When the probe that is on its way on the present link was sent.
     in_flight: Option<MonoTime>,
     pub(super) role_refused: bool,
@@ -52,14 +52,15 @@ pub struct MonitorCore {
     failures: u32,
     pub(super) schedule: Schedule,
     pub(super) listed: Vec<HostPort>,
-    last_reply: MonoTime,
-    info_at: Option<MonoTime>,
-    info_text: Option<Arc<str>>,
-    announced: bool,
+    pub(super) last_reply: MonoTime,
+    pub(super) info_at: Option<MonoTime>,
+    pub(super) info_text: Option<Arc<str>>,
+    pub(super) announced: bool,
     /// The link is new: who answers may be another process than before.
     introduce: bool,
     /// Wake-up asked for last, to notice stalls.
     expected_wake: Option<MonoTime>,
+    last_step: MonoTime,
 }
 
 impl MonitorCore {
@@ -88,55 +89,8 @@ impl MonitorCore {
             announced: true,
             introduce: true,
             expected_wake: None,
+            last_step: now,
         }
-    }
-
-    /// Everything known.
-    #[must_use]
-    pub fn facts(&self) -> &InstanceFacts {
-        &self.facts
-    }
-
-    /// The assignment in force.
-    #[must_use]
-    pub fn assignment(&self) -> &Assignment {
-        &self.assignment
-    }
-
-    /// Oldest probe without an acceptable answer.
-    #[must_use]
-    pub fn pending_since(&self) -> Option<MonoTime> {
-        self.pending_since
-    }
-
-    /// Last reply of any kind.
-    #[must_use]
-    pub fn last_reply(&self) -> MonoTime {
-        self.last_reply
-    }
-
-    /// When INFO last arrived.
-    #[must_use]
-    pub fn info_at(&self) -> Option<MonoTime> {
-        self.info_at
-    }
-
-    /// Generation of the present link.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Text of that INFO.
-    #[must_use]
-    pub fn info_text(&self) -> Option<&Arc<str>> {
-        self.info_text.as_ref()
-    }
-
-    /// `replica_announced` of that INFO.
-    #[must_use]
-    pub fn announced(&self) -> bool {
-        self.announced
     }
 
     /// Takes one input at `now`.
@@ -177,6 +131,7 @@ impl MonitorCore {
             effects.push(MonitorEffect::Changed);
         }
         self.expected_wake = self.poll_timeout(now);
+        self.last_step = now;
     }
 
     /// When to be called with [`MonitorInput::Timer`] next; always in the future or now.
@@ -218,7 +173,14 @@ impl MonitorCore {
         if gap < STALL_MS.max(self.period_ms() / 4) {
             return;
         }
-        let shift = |t: MonoTime| t.plus(gap).min(now);
+        // Of a short delay only the delay is forgiven. In a long one nobody knows when it began: at worst right after
+        // the last step, while this monitor was waiting for something.
+        let lost = if gap >= self.assignment.down_after_ms / 2 {
+            now.ms_since(self.last_step)
+        } else {
+            gap
+        };
+        let shift = |t: MonoTime| t.plus(lost).min(now);
         self.pending_since = self.pending_since.map(shift);
         self.facts.last_ok = shift(self.facts.last_ok);
         self.facts.class_since = shift(self.facts.class_since);

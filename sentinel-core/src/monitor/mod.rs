@@ -19,6 +19,7 @@
 //!
 //! Deviation from Sentinel: probes carry ROLE beside PING, so that a role change is seen at once, not by the next INFO.
 
+mod access;
 mod core;
 mod judge;
 mod periods;

@@ -409,3 +409,19 @@ fn a_master_that_restarts_without_its_data_is_noticed_but_not_one_that_was_flush
         );
     }
 }
+
+/// As after SIGSTOP of this process right after a link was lost: nobody was there to see it come back.
+#[test]
+fn a_stall_while_connecting_is_not_silence_either() {
+    let mut world = World::new(assignment(1_000));
+    world.run(3_000);
+    let generation = world.core.generation;
+    world.give(MonitorInput::LinkFailed {
+        generation,
+        failure: LinkFailure::Closed,
+    });
+    world.now = world.now.plus(4_000);
+    world.give(MonitorInput::Timer);
+    world.run(500);
+    assert_eq!(world.events, vec![]);
+}
