@@ -12,6 +12,8 @@ use crate::time::MonoTime;
 
 /// A replica without progress for this long no longer holds the others up (Sentinel's SLAVE-RECONF-TIMEOUT).
 const RECONF_PATIENCE_MS: u64 = 10_000;
+/// A replica that was just re-pointed may be out of sight for this long.
+const RECONNECT_PATIENCE_MS: u64 = 1_500;
 /// After a repair the result is awaited this long before it is tried again ...
 const REPAIR_PAUSE_MS: u64 = 1_000;
 /// ... doubling up to this.
@@ -149,9 +151,14 @@ impl FailoverCore {
             .instances
             .get(replica)
             .is_some_and(|f| f.is_reachable(scene.now, 1_000));
+        let just_sent = work
+            .repairs
+            .get(replica)
+            .is_some_and(|r| r.stage.is_some() && scene.now.ms_since(r.sent_at) < RECONNECT_PATIENCE_MS);
         match need {
             Need::Nothing => false,
-            Need::Unknown => reachable && !given_up,
+            // The transaction itself cuts this node's own probe link: it is back in a moment.
+            Need::Unknown => (reachable || just_sent) && !given_up,
             Need::Patience => !given_up,
             Need::Demotion | Need::Correction => true,
         }

@@ -660,3 +660,28 @@ fn exhaustive_faults_of_one_server_at_each_operation_heal() {
         }
     }
 }
+
+/// The transaction with CLIENT KILL cuts this node's own probe link for a moment: no reason to call it done.
+#[test]
+fn a_replica_that_is_out_of_sight_right_after_it_was_re_pointed_keeps_the_plan_open() {
+    let mut world = World::new();
+    world.servers.get_mut(&at(6379)).unwrap().up = false;
+    world.probe();
+    world.before = Some(|world, instance, what| {
+        if matches!(what, Operation::Follow { .. }) {
+            let mut facts = InstanceFacts::new(instance.clone(), world.now);
+            facts.connected = false;
+            world.input(FailoverInput::Instance(name(), Box::new(facts)));
+        }
+    });
+    world.open(ME, false, Some(at(6380)));
+    world.run(500);
+    let lines = world.lines();
+    let position = |text: &str| lines.iter().position(|l| l.contains(text));
+    assert!(position("+slave-reconf-done").is_some(), "{}", world.transcript);
+    assert!(
+        position("+slave-reconf-done") < position("commit: close done"),
+        "{}",
+        world.transcript
+    );
+}

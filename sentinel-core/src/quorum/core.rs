@@ -441,7 +441,9 @@ fn judge(
     let outvoted = soft
         .reached_since
         .is_some_and(|since| now.ms_since(since) >= OUTVOTED_MS);
-    let odown = count.reached && (mine || outvoted);
+    // A committed plan says so too: a node that is slower than the failover still shows what it is about.
+    let committed = open::committed_agreement(group);
+    let odown = count.reached && (mine || outvoted) || committed.is_some();
     if odown == soft.odown_since.is_some() {
         return;
     }
@@ -449,7 +451,8 @@ fn judge(
     if odown {
         soft.odown_since = Some(now);
         soft.odown_at = Some(wall);
-        let agreeing = usize::try_from(count.agreeing).unwrap_or(usize::MAX);
+        let agreeing = count.agreeing.max(committed.unwrap_or(0));
+        let agreeing = usize::try_from(agreeing).unwrap_or(usize::MAX);
         effects.push(QuorumEffect::Event(Event::odown(
             &master,
             agreeing,

@@ -8,7 +8,7 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 use super::core::{FRESH_REPORT_MS, QuorumCore, replica_facts, set_hold};
 use super::types::{GroupSoft, Hold, QuorumEffect};
 use crate::odown::witness_against;
-use crate::replicated::{Command, EvidenceNote, Group, PlanCause, RefusalReason, Step};
+use crate::replicated::{Command, EvidenceNote, Group, Phase, PlanCause, RefusalReason, Step};
 use crate::select::{SelectContext, Selection, select};
 use crate::time::MonoTime;
 
@@ -160,4 +160,16 @@ fn evidence(
         })
     };
     soft.opinions.iter().filter_map(note).collect()
+}
+
+/// Sentinels that agreed when the open plan was committed, until it switches.
+pub(super) fn committed_agreement(group: &Group) -> Option<u32> {
+    let plan = group
+        .plan
+        .as_ref()
+        .filter(|plan| !matches!(plan.phase, Phase::Switched { .. }))?;
+    match plan.cause {
+        PlanCause::ObjectivelyDown { agreeing, .. } => Some(agreeing),
+        PlanCause::Forced => None,
+    }
 }

@@ -254,6 +254,19 @@ fn a_new_epoch_forgets_the_opinions_of_the_old_one() {
 }
 
 #[test]
+fn a_node_that_is_slower_than_the_failover_still_shows_odown() {
+    let mut world = World::new();
+    world.see_master_down();
+    world.hear(2, |_| {});
+    let command = world.proposals()[0].clone();
+    let mut slow = World::new();
+    apply(&mut slow.state, 6, &command);
+    slow.input(QuorumInput::State(Arc::new(slow.state.clone())));
+    assert_eq!(slow.events(), ["+odown master m 127.0.0.1 6379 #quorum 2/2"]);
+    assert!(slow.core.groups()[&name()].odown_since.is_some());
+}
+
+#[test]
 fn a_witness_holds_the_failover_back_unless_told_otherwise() {
     let mut world = World::new();
     (0..10).for_each(|_| world.pass(1_000));
