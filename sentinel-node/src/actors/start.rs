@@ -70,8 +70,10 @@ impl Actors {
         let body = move || {
             let system = System::new();
             system.block_on(async move {
-                let failover = start_all(parts);
-                let _ = ready.send((failover, System::current()));
+                // Dropping `ready` tells the starter that there are no actors.
+                if let Some(failover) = start_all(parts) {
+                    let _ = ready.send((failover, System::current()));
+                }
             });
             if let Err(error) = system.run() {
                 tracing::error!("the actors ended: {error}");
@@ -111,7 +113,8 @@ fn announce(supervisor: &Recipient<StateApplied>, recovered: &Arc<State>) {
     });
 }
 
-fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
+/// `None` when the supervisor's closure did not run; actix runs it before `create` returns.
+fn start_all(parts: ActorParts) -> Option<Recipient<ToFailover>> {
     let now = parts.clock.mono();
     let (view, clock) = (Arc::clone(&parts.view), Arc::clone(&parts.clock));
     let recovered = Arc::clone(&parts.recovered);
@@ -153,10 +156,7 @@ fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
             links,
         })
     });
-    let Some((quorum, failover)) = inner else {
-        // `create` runs its closure before it returns.
-        unreachable!("the supervisor was created");
-    };
+    let (quorum, failover) = inner?;
     announce(&supervisor.clone().recipient(), &recovered);
     let ports = GatewayPorts {
         supervisor: supervisor.recipient(),
@@ -179,5 +179,5 @@ fn start_all(parts: ActorParts) -> Recipient<ToFailover> {
         events: parts.events,
     };
     PeersActor::start_with(&parts.runtime, view, ports, parts.news);
-    failover
+    Some(failover)
 }
