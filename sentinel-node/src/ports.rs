@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::Recipient;
 use futures::FutureExt as _;
 use raft_store::{Authority, RaftHandle};
-use sentinel_core::failover::{Crash, FailoverInput, OperationResult};
+use sentinel_core::failover::{Crash, FailoverInput, Guard, OperationResult};
 use sentinel_core::replicated::Group;
 use sentinel_proto::MasterName;
 use sentinel_proto::info::ReportedRole;
@@ -40,25 +40,21 @@ pub fn reconfigured(scripts: Scripts) -> ReconfigSink {
     Arc::new(move |call| scripts.reconfigure(&call))
 }
 
-/// Operations: fresh authority and the guard first, then the link.
+/// Operations; each is sent only with a fresh authority and while its guard holds.
 #[must_use]
 pub fn execute(raft: RaftHandle, main: Handle) -> ExecutePort {
     Arc::new(move |link, what, guard| {
         let raft = raft.clone();
         let work = main.spawn(async move {
-            if let Authority::Denied(why) = raft.confirm_authority(AUTHORITY_WITHIN).await {
-                return OperationResult::Denied(why);
-            }
-            if !guard.holds(&raft.state()) {
-                return OperationResult::Denied("the plan is not the applied one any more".to_owned());
-            }
-            let text = format!("{what:?}");
-            let result = link.operate(what).await;
+            let (text, master) = (format!("{what:?}"), guard.master.clone());
+            let result = link
+                .operate(what, Box::new(move || permit(raft, guard).boxed()))
+                .await;
             match &result {
                 OperationResult::Refused(why) => {
-                    tracing::warn!("{}: {text} was refused: {why}", guard.master)
+                    tracing::warn!("{master}: {text} was refused: {why}")
                 }
-                OperationResult::Unreachable(why) => tracing::debug!("{}: {text}: {why}", guard.master),
+                OperationResult::Unreachable(why) => tracing::debug!("{master}: {text}: {why}"),
                 OperationResult::Done { .. } | OperationResult::Denied(_) => {}
             }
             result
@@ -66,6 +62,18 @@ pub fn execute(raft: RaftHandle, main: Handle) -> ExecutePort {
         work.map(|result| result.unwrap_or_else(|e| OperationResult::Unreachable(e.to_string())))
             .boxed()
     })
+}
+
+/// A Raft majority stands behind this node, and what it has applied since still wants the operation.
+async fn permit(raft: RaftHandle, guard: Guard) -> Result<(), String> {
+    if let Authority::Denied(why) = raft.confirm_authority(AUTHORITY_WITHIN).await {
+        return Err(why);
+    }
+    if guard.holds(&raft.state()) {
+        Ok(())
+    } else {
+        Err("the plan is not the applied one any more".to_owned())
+    }
 }
 
 /// Ends the process as if it had died: status 99, nothing is cleaned up.

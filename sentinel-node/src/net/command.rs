@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sentinel_core::failover::OperationResult;
+use sentinel_core::failover::{Operation, OperationResult};
 use sentinel_core::monitor::MonitorInput;
 use sentinel_proto::info::InstanceReport;
 use tokio::sync::mpsc;
@@ -48,11 +48,10 @@ pub(super) async fn run(
                 info_pending.store(false, Ordering::Release);
                 done
             }
-            CommandRequest::Operate { what, answer } => {
-                let work = operate::operate(&mut connection.commands, &current, &what);
-                let result = match tokio::time::timeout(OPERATION_LIMIT, work).await {
-                    Ok(result) => result,
-                    Err(_) => OperationResult::Unreachable("no answer in time".to_owned()),
+            CommandRequest::Operate { what, permit, answer } => {
+                let result = match permit().await {
+                    Ok(()) => operate_within(&current, connection, &what).await,
+                    Err(why) => OperationResult::Denied(why),
                 };
                 if let OperationResult::Done { role, report } = &result {
                     if let Some(report) = report {
@@ -72,6 +71,17 @@ pub(super) async fn run(
             link = None;
         }
     }
+}
+
+async fn operate_within(
+    settings: &LinkSettings,
+    connection: &mut Connection,
+    what: &Operation,
+) -> OperationResult {
+    let work = operate::operate(&mut connection.commands, settings, what);
+    tokio::time::timeout(OPERATION_LIMIT, work)
+        .await
+        .unwrap_or_else(|_| OperationResult::Unreachable("no answer in time".to_owned()))
 }
 
 fn refuse(request: CommandRequest, why: String, info_pending: &AtomicBool) {

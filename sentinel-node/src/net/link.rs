@@ -69,16 +69,20 @@ pub(super) enum ProbeRequest {
 }
 
 /// What the command task is asked for.
-#[derive(Debug)]
 pub(super) enum CommandRequest {
     Info {
         full: bool,
     },
     Operate {
         what: Operation,
+        permit: Permit,
         answer: oneshot::Sender<OperationResult>,
     },
 }
+
+/// Asked when the connection is there and nothing else is waiting, right before the first byte is sent: an error is
+/// why the operation must not be done any more.
+pub type Permit = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), String>> + Send>;
 
 /// Delivers what a link learned to its monitor. Awaited: nothing is lost, a slow monitor slows its link down.
 pub type Deliver = Arc<dyn Fn(MonitorInput) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -168,9 +172,9 @@ impl LinkHandle {
     }
 
     /// Does one operation. Always ends, within a few seconds at most.
-    pub async fn operate(&self, what: Operation) -> OperationResult {
+    pub async fn operate(&self, what: Operation, permit: Permit) -> OperationResult {
         let (answer, result) = oneshot::channel();
-        let request = CommandRequest::Operate { what, answer };
+        let request = CommandRequest::Operate { what, permit, answer };
         if self.command.try_send(request).is_err() {
             return OperationResult::Unreachable(
                 "too many commands are waiting for this instance".to_owned(),
@@ -179,5 +183,45 @@ impl LinkHandle {
         result
             .await
             .unwrap_or_else(|_| OperationResult::Unreachable("the link was closed".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// The permit is asked for when the connection stands, and a refused operation sends nothing.
+    #[tokio::test]
+    async fn an_operation_that_is_no_longer_permitted_is_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = HostPort::from(listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut received, mut buffer) = (String::new(), [0; 1024]);
+            loop {
+                match stream.read(&mut buffer).await.unwrap() {
+                    0 => return received,
+                    length => received.push_str(&String::from_utf8_lossy(&buffer[..length])),
+                }
+                stream.write_all(b"+OK\r\n").await.unwrap();
+            }
+        });
+        let options = GroupOptions::with_quorum(1);
+        let settings = LinkSettings::new(address, &options, &SentinelId::from_bytes([1; 20]));
+        let deliver: Deliver = Arc::new(|_| std::future::ready(()).boxed());
+        let link = LinkHandle::start(settings, &Handle::current(), deliver);
+        let permit: Permit = Box::new(|| std::future::ready(Err("revoked".to_owned())).boxed());
+        let result = link.operate(Operation::Promote, permit).await;
+        assert_eq!(result, OperationResult::Denied("revoked".to_owned()));
+        drop(link);
+        let received = server.await.unwrap();
+        assert!(
+            received.contains("SETNAME") && !received.contains("SLAVEOF"),
+            "{received}"
+        );
     }
 }
