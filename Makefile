@@ -14,7 +14,7 @@ RUN_SOAK = $(CARGO) test --release -p integration --no-fail-fast -- --test-threa
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster test soak bench check fix deps
+.PHONY: help demo cluster test soak bench fuzz check fix deps
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,6 +44,9 @@ bench: deps ## Failover time and address queries beside the system's redis-senti
 	@deploy/install-deps.sh bench
 	$(CARGO) build --release --quiet -p sentinel-node -p integration --bins
 	@$(CARGO) run --release --quiet -p integration --bin bench -- --runs $(RUNS)
+
+fuzz: ## Fuzz every parser (TIME=600 seconds each; TARGETS="conf acl" for some of them)
+	@integration/fuzz/run $(TARGETS)
 
 check: ## Formatting, lints, documentation, architecture: changes nothing
 	$(CARGO) fmt --all --check

@@ -136,6 +136,33 @@ mod tests {
         ));
     }
 
+    /// Found by fuzzing: an identity of less than eight characters ended the process when it was logged.
+    #[test]
+    fn names_and_identities_of_peers_are_checked() {
+        use sentinel_proto::{MasterName, SentinelId};
+        for id in [
+            "",
+            "7",
+            "\u{20ac}\u{20ac}\u{20ac}",
+            "zz00000000000000000000000000000000000000",
+        ] {
+            let bytes = encode(&id).unwrap();
+            assert!(
+                matches!(decode::<SentinelId>(&bytes), Err(CodecError::Malformed(_))),
+                "{id}"
+            );
+        }
+        for name in ["", "a b", "a\r\n"] {
+            let bytes = encode(&name).unwrap();
+            assert!(
+                matches!(decode::<MasterName>(&bytes), Err(CodecError::Malformed(_))),
+                "{name:?}"
+            );
+        }
+        let good = SentinelId::from_bytes([7; 20]);
+        assert_eq!(decode::<SentinelId>(&encode(&good).unwrap()), Ok(good));
+    }
+
     #[test]
     fn a_length_beyond_the_input_does_not_allocate() {
         // Version, then the variable-length marker for a u64 of 2^60 as the length of a byte vector.

@@ -42,6 +42,7 @@ pub use error::{FoundError, OpenError};
 pub use facts::LocalFacts;
 pub use handle::{Applied, Authority, Proposal, RaftHandle};
 pub use identity::{DataDir, DirOptions};
+pub use rpc::recode as recode_rpc;
 pub use settings::RaftSettings;
 pub use status::{RaftRole, RaftStatus};
 pub use transport::{Transport, TransportError};

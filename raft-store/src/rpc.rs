@@ -10,6 +10,7 @@ use openraft::raft::{
 use sentinel_core::replicated::{Command, Outcome};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::types::{SnapshotBytes, SnapshotMeta, TypeConfig, Vote};
 
 /// A request with its addressing.
@@ -21,6 +22,14 @@ pub(crate) struct Envelope {
     pub(crate) from: u64,
     /// What is asked.
     pub(crate) body: Request,
+}
+
+/// A request (or an answer) decoded and encoded again; `None` = the bytes are none. For tests of the decoder.
+#[must_use]
+pub fn recode(bytes: &[u8]) -> Option<Vec<u8>> {
+    let request = codec::decode::<Envelope>(bytes).and_then(|request| codec::encode(&request));
+    let reply = || codec::decode::<Reply>(bytes).and_then(|reply| codec::encode(&reply));
+    request.or_else(|_| reply()).ok()
 }
 
 /// What a peer asks.

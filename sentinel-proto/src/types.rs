@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of a monitored master, as written in `sentinel monitor`. Case-sensitive, never empty. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct MasterName(Arc<str>);
 
 /// Why a text is not a usable name, identity or address.
@@ -51,6 +52,15 @@ impl MasterName {
     }
 }
 
+/// What a peer or a file says is checked like anything else.
+impl TryFrom<String> for MasterName {
+    type Error = TypeError;
+
+    fn try_from(name: String) -> Result<Self, TypeError> {
+        Self::new(name)
+    }
+}
+
 impl fmt::Display for MasterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -65,6 +75,7 @@ impl fmt::Debug for MasterName {
 
 /// `myid`: 40 lower-case hexadecimal characters, the identity that clients see. Never reused.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct SentinelId(String);
 
 impl SentinelId {
@@ -103,6 +114,15 @@ impl SentinelId {
     #[must_use]
     pub fn short(&self) -> &str {
         &self.0[..8]
+    }
+}
+
+/// As for [`MasterName`].
+impl TryFrom<String> for SentinelId {
+    type Error = TypeError;
+
+    fn try_from(id: String) -> Result<Self, TypeError> {
+        Self::new(id)
     }
 }
 

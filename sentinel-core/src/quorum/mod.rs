@@ -15,7 +15,6 @@
 
 mod core;
 mod open;
-mod opinion;
 mod types;
 
 pub use self::core::QuorumCore;

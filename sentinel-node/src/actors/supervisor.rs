@@ -23,7 +23,6 @@ use super::messages::{
 use super::monitor::{Monitor, MonitorPorts, instance_view};
 use crate::clock::SharedClock;
 use crate::net::link::{Deliver, LinkHandle, LinkSettings};
-use crate::net::outgoing::Outgoing;
 use crate::view::{InstanceKey, InstanceView, NodeView};
 
 /// Messages that may wait.
@@ -41,8 +40,6 @@ pub struct SupervisorParts {
     pub ports: MonitorPorts,
     /// Links for operations.
     pub links: Recipient<LinkChanged>,
-    /// Source address and TLS of the links.
-    pub outgoing: Outgoing,
 }
 
 struct Child {
@@ -105,12 +102,7 @@ impl Supervisor {
         for address in addresses.cloned().collect::<Vec<_>>() {
             let key = (group.name.clone(), address.clone());
             let assignment = self.assignment(group, &address);
-            let settings = LinkSettings::new(
-                address.clone(),
-                &group.options,
-                &self.parts.view.myid,
-                &self.parts.outgoing,
-            );
+            let settings = LinkSettings::new(address.clone(), &group.options, &self.parts.view.myid);
             match self.children.get_mut(&key) {
                 Some(child) if child.incarnation == group.incarnation => {
                     if child.assignment != assignment || child.settings != settings {

@@ -12,7 +12,13 @@ pub(super) fn deserves_warning(name: &str) -> bool {
     name.starts_with("tls-")
         || matches!(
             name,
-            "aclfile" | "loadmodule" | "rename-command" | "syslog-enabled" | "unixsocket" | "user"
+            "aclfile"
+                | "bind-source-addr"
+                | "loadmodule"
+                | "rename-command"
+                | "syslog-enabled"
+                | "unixsocket"
+                | "user"
         )
 }
 

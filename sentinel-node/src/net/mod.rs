@@ -1,5 +1,4 @@
-//! Connections to Redis servers: connect, authenticate, probe, command. No decisions. Also what all connections of the
-//! node are made of: [`stream::Stream`] and [`outgoing::Outgoing`].
+//! Connections to Redis servers: connect, authenticate, probe, command. No decisions.
 //!
 //! Each instance has two connections with a task each on the main runtime, so that a probe never queues behind
 //! INFO or a failover command. The tasks live until their [`link::LinkHandle`] is dropped.
@@ -8,7 +7,5 @@ mod command;
 mod connect;
 pub mod link;
 mod operate;
-pub mod outgoing;
 mod probe;
 mod reply;
-pub mod stream;

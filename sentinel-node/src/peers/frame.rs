@@ -16,7 +16,7 @@ const HEADER_BYTES: usize = 4;
 
 /// Why no further frame comes.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FrameError {
+pub enum FrameError {
     /// The stream ended, or failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -60,48 +60,35 @@ pub(super) fn next_piece(rest: &mut Bytes, out: &mut BytesMut) {
     out.extend_from_slice(&piece);
 }
 
-/// Reads frames. [`FrameReader::next`] may be dropped at any await and called again: nothing is lost.
+/// Cuts the bytes of one connection into frames: at most one cut frame and one unfinished piece are held.
 #[derive(Debug)]
-pub(super) struct FrameReader<R> {
-    io: R,
-    buf: BytesMut,
+pub struct FrameDecoder {
     pieces: BytesMut,
     limit: usize,
 }
 
-impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// Starts with bytes that were read already, and the limit of a first frame.
-    pub(super) fn new(io: R, unread: BytesMut) -> Self {
+impl FrameDecoder {
+    /// At the start of a connection, with the limit of a first frame.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
-            io,
-            buf: unread,
             pieces: BytesMut::new(),
             limit: MAX_HELLO_BYTES,
         }
     }
 
     /// The speaker is known: frames of full size are allowed.
-    pub(super) fn raise_limit(&mut self) {
+    pub fn raise_limit(&mut self) {
         self.limit = MAX_FRAME_BYTES;
     }
 
-    /// The next frame.
-    pub(super) async fn next(&mut self) -> Result<PeerFrame, FrameError> {
+    /// The next frame in `input`, whose bytes are removed from it; `None` = more input is needed.
+    ///
+    /// # Errors
+    /// [`FrameError::TooLarge`] and [`FrameError::Codec`]: the connection must be closed.
+    pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<PeerFrame>, FrameError> {
         loop {
-            if let Some(frame) = self.parse()? {
-                return Ok(frame);
-            }
-            // Grows with what really arrives, never by what a header promises.
-            self.buf.reserve(4096);
-            if self.io.read_buf(&mut self.buf).await? == 0 {
-                return Err(FrameError::Eof);
-            }
-        }
-    }
-
-    fn parse(&mut self) -> Result<Option<PeerFrame>, FrameError> {
-        loop {
-            let Some(header) = self.buf.get(..HEADER_BYTES) else {
+            let Some(header) = input.get(..HEADER_BYTES) else {
                 return Ok(None);
             };
             let header = header.try_into().map_or(0, u32::from_be_bytes);
@@ -115,11 +102,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if total > self.limit {
                 return Err(FrameError::TooLarge(total));
             }
-            if self.buf.len() < HEADER_BYTES.saturating_add(length) {
+            if input.len() < HEADER_BYTES.saturating_add(length) {
                 return Ok(None);
             }
-            self.buf.advance(HEADER_BYTES);
-            let body = self.buf.split_to(length);
+            input.advance(HEADER_BYTES);
+            let body = input.split_to(length);
             if !piece {
                 return Ok(Some(codec::decode_frame(&body)?));
             }
@@ -127,6 +114,50 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if header & LAST_PIECE_BIT != 0 {
                 let whole = std::mem::take(&mut self.pieces);
                 return Ok(Some(codec::decode_frame(&whole)?));
+            }
+        }
+    }
+}
+
+impl Default for FrameDecoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reads frames. [`FrameReader::next`] may be dropped at any await and called again: nothing is lost.
+#[derive(Debug)]
+pub(super) struct FrameReader<R> {
+    io: R,
+    buf: BytesMut,
+    decoder: FrameDecoder,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// Starts with bytes that were read already, and the limit of a first frame.
+    pub(super) fn new(io: R, unread: BytesMut) -> Self {
+        Self {
+            io,
+            buf: unread,
+            decoder: FrameDecoder::new(),
+        }
+    }
+
+    /// The speaker is known: frames of full size are allowed.
+    pub(super) fn raise_limit(&mut self) {
+        self.decoder.raise_limit();
+    }
+
+    /// The next frame.
+    pub(super) async fn next(&mut self) -> Result<PeerFrame, FrameError> {
+        loop {
+            if let Some(frame) = self.decoder.decode(&mut self.buf)? {
+                return Ok(frame);
+            }
+            // Grows with what really arrives, never by what a header promises.
+            self.buf.reserve(4096);
+            if self.io.read_buf(&mut self.buf).await? == 0 {
+                return Err(FrameError::Eof);
             }
         }
     }

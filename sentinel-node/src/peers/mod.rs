@@ -35,6 +35,7 @@ mod transport;
 pub use accept::PeerAcceptor;
 pub use directory::{Census, ListedStatus, Met};
 pub use founder::{Founder, FounderSettings};
+pub use frame::{FrameDecoder, FrameError};
 pub use service::{FoundQuestion, PeerPorts, Peers, RaftService};
 pub use settings::{PeerSecret, PeerSettings, PeerTiming};
 pub use transport::PeerTransport;
