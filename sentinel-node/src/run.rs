@@ -22,6 +22,7 @@ use crate::actors::start::{ActorParts, Actors};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::front::{Listeners, PidFile, stop_on_signals};
+use crate::net::outgoing::Outgoing;
 use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTiming, Peers};
 use crate::pubsub::Hub;
 use crate::scripts::{ScriptPaths, Scripts};
@@ -58,10 +59,11 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         .store(Arc::new(ScriptPaths::from_config(&config)));
     let hub = Hub::start(Arc::clone(&clock));
     let scripts = start_scripts(&config, &view, &hub, &clock)?;
+    let outgoing = Outgoing::new(config.bind_source, None);
     let (bridge, news) = PeerBridge::new();
     let identity = (dir.cluster_id(), false);
     let peers = Peers::start(
-        peer_settings(&config, &dir),
+        peer_settings(&config, &dir, outgoing.clone()),
         identity,
         Arc::clone(&view),
         Arc::clone(&clock),
@@ -86,6 +88,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         reconfigured: ports::reconfigured(scripts),
         propose: gateway.propose_port(),
         execute: ports::execute(raft.clone(), Handle::current()),
+        outgoing,
     };
     let actors = Actors::start(parts).await?;
     connect(&gateway, &actors, &view, &raft);
@@ -151,7 +154,7 @@ async fn open_dir(config: &Config) -> anyhow::Result<DataDir> {
         .map_err(anyhow::Error::from)
 }
 
-fn peer_settings(config: &Config, dir: &DataDir) -> PeerSettings {
+fn peer_settings(config: &Config, dir: &DataDir, outgoing: Outgoing) -> PeerSettings {
     let sentinel = &config.sentinel;
     let secret = PeerSecret::new(
         sentinel.sentinel_user.clone(),
@@ -167,6 +170,7 @@ fn peer_settings(config: &Config, dir: &DataDir) -> PeerSettings {
         announce_port: sentinel.announce_port.unwrap_or(config.port),
         port: config.port,
         secret,
+        outgoing,
         timing: PeerTiming::default(),
     }
 }

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sentinel_proto::EvidenceClass;
 use sentinel_proto::event::{Event, EventName, InstanceRef};
-use sentinel_proto::info::ReportedRole;
 use sentinel_proto::peer::Opinion;
 use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 
 use super::open;
+use super::opinion::{differs, own_opinion, show};
 use super::types::{GroupSoft, Hold, QuorumEffect, QuorumInput};
 use crate::instance::InstanceFacts;
 use crate::odown::{OPINION_REFRESH_MS, OPINION_TTL_MS, Subject, crash_is_plausible, tally};
@@ -77,6 +76,9 @@ impl QuorumCore {
     ) {
         self.watch_tilt(now, effects);
         let mut changed = Vec::new();
+        if let QuorumInput::Opinions(_, opinions) = &input {
+            show(opinions, effects);
+        }
         match self.take(now, input) {
             Touched::None => {}
             Touched::One(name) => self.evaluate(&name, now, wall, &mut changed, effects),
@@ -89,6 +91,7 @@ impl QuorumCore {
         if now >= self.refresh_at {
             self.refresh_at = now.plus(OPINION_REFRESH_MS);
             changed = self.own_opinions();
+            show(&changed, effects);
         }
         if !changed.is_empty() {
             effects.push(QuorumEffect::Broadcast(changed));
@@ -366,41 +369,6 @@ fn backoff_ms(failures: u32) -> u64 {
     100u64
         .saturating_mul(1 << failures.saturating_sub(1).min(6))
         .min(5_000)
-}
-
-fn own_opinion(group: &Group, soft: &GroupSoft, now: MonoTime) -> Option<Opinion> {
-    let facts = soft.instances.get(&group.address)?;
-    let wrong_role = facts.class == EvidenceClass::Alive && facts.role() == Some(ReportedRole::Replica);
-    // An emptied master is given up only if somebody else still has the data.
-    let holds_data =
-        |r: &InstanceFacts| r.connected && r.keys > Some(0) && r.role() == Some(ReportedRole::Replica);
-    let emptied = facts.emptied_since.is_some() && replica_facts(group, soft).into_iter().any(holds_data);
-    Some(Opinion {
-        master: group.name.clone(),
-        address: group.address.clone(),
-        config_epoch: group.config_epoch,
-        down: facts.sdown_since.is_some() || emptied,
-        class: match (wrong_role, emptied) {
-            (true, _) => EvidenceClass::WrongRole,
-            (_, true) => EvidenceClass::Foreign,
-            _ => facts.class,
-        },
-        class_age_ms: now.ms_since(facts.class_since),
-        refused_count: facts.refused_count,
-        silent_ms: facts.silent_since.map(|since| now.ms_since(since)),
-        reachable_replicas: reachable_replicas(group, soft, now),
-    })
-}
-
-fn reachable_replicas(group: &Group, soft: &GroupSoft, now: MonoTime) -> u32 {
-    let up = |r: &&HostPort| soft.instances.get(*r).is_some_and(|f| f.is_reachable(now, 1_000));
-    u32::try_from(group.replicas.keys().filter(up).count()).unwrap_or(u32::MAX)
-}
-
-/// Whether peers must hear of it at once; ages alone can wait for the refresh.
-fn differs(a: &Opinion, b: &Opinion) -> bool {
-    (a.down, a.class, a.config_epoch, &a.address, a.reachable_replicas)
-        != (b.down, b.class, b.config_epoch, &b.address, b.reachable_replicas)
 }
 
 fn attend(name: &MasterName, group: &Group, soft: &mut GroupSoft, effects: &mut Vec<QuorumEffect>) {

@@ -15,6 +15,7 @@
 
 mod core;
 mod open;
+mod opinion;
 mod types;
 
 pub use self::core::QuorumCore;

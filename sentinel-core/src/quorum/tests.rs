@@ -1,4 +1,5 @@
-use sentinel_proto::SentinelId;
+use sentinel_proto::info::ReportedRole;
+use sentinel_proto::{EvidenceClass, SentinelId};
 
 use super::*;
 use crate::instance::{ReplicationLink, Report};
@@ -357,6 +358,16 @@ fn opinions_are_pushed_on_change_and_refreshed_each_second() {
     assert_eq!(pushes(&world), 1);
     world.pass(1_000);
     assert_eq!(pushes(&world), 2);
+}
+
+#[test]
+fn readers_are_told_of_each_opinion_also_of_one_that_only_repeats_the_last() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        world.effects.clear();
+        world.hear(2, |o| o.down = false);
+        assert!(world.effects.contains(&QuorumEffect::Changed(name())));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Mailbox 8192; monitors coalesce when it is full. Publishes the groups' soft state for readers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -69,7 +69,7 @@ impl Quorum {
         let topology = matches!(input, QuorumInput::State(_));
         let mut effects = std::mem::take(&mut self.effects);
         self.core.step(now, wall, input, &mut effects);
-        let mut changed = Vec::new();
+        let mut changed = BTreeSet::new();
         for effect in effects.drain(..) {
             self.run(effect, &mut changed, ctx);
         }
@@ -86,7 +86,7 @@ impl Quorum {
         self.input(QuorumInput::Timer, ctx);
     }
 
-    fn run(&mut self, effect: QuorumEffect, changed: &mut Vec<MasterName>, ctx: &mut Context<Self>) {
+    fn run(&mut self, effect: QuorumEffect, changed: &mut BTreeSet<MasterName>, ctx: &mut Context<Self>) {
         match effect {
             QuorumEffect::Broadcast(opinions) => (self.ports.broadcast)(opinions),
             QuorumEffect::Attention(master, on) => {
@@ -100,7 +100,9 @@ impl Quorum {
                 }
             }
             QuorumEffect::Event(event) => (self.ports.events)(event),
-            QuorumEffect::Changed(master) => changed.push(master),
+            QuorumEffect::Changed(master) => {
+                changed.insert(master);
+            }
             QuorumEffect::Tilt(since) => {
                 self.view
                     .tilt_since
@@ -118,7 +120,7 @@ impl Quorum {
     }
 
     /// Publishes the groups named, or all of them.
-    fn publish(&self, changed: &[MasterName], all: bool) {
+    fn publish(&self, changed: &BTreeSet<MasterName>, all: bool) {
         let mut groups = BTreeMap::clone(&self.view.groups.load());
         groups.retain(|name, _| self.core.groups().contains_key(name));
         for (name, soft) in self.core.groups() {
@@ -145,7 +147,7 @@ impl Actor for Quorum {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         self.input(QuorumInput::Timer, ctx);
-        self.publish(&[], true);
+        self.publish(&BTreeSet::new(), true);
     }
 }
 
@@ -163,6 +165,6 @@ impl Handler<Executing> for Quorum {
     fn handle(&mut self, message: Executing, _: &mut Context<Self>) {
         let master = message.master.clone();
         self.executing.insert(master.clone(), message);
-        self.publish(&[master], false);
+        self.publish(&BTreeSet::from([master]), false);
     }
 }

@@ -20,6 +20,7 @@ use super::peers::{PeerNews, PeersActor, PeersPorts};
 use super::quorum::{ProposePort, Quorum, QuorumPorts};
 use super::supervisor::{Supervisor, SupervisorParts};
 use crate::clock::SharedClock;
+use crate::net::outgoing::Outgoing;
 use crate::peers::Peers;
 use crate::scripts::ReconfigSink;
 use crate::view::NodeView;
@@ -50,6 +51,8 @@ pub struct ActorParts {
     pub propose: ProposePort,
     /// Operations on Redis servers.
     pub execute: ExecutePort,
+    /// Source address and TLS of links to Redis servers.
+    pub outgoing: Outgoing,
 }
 
 /// The running actors.
@@ -154,6 +157,7 @@ fn start_all(parts: ActorParts) -> Option<Recipient<ToFailover>> {
             view: Arc::clone(&view),
             ports,
             links,
+            outgoing: parts.outgoing.clone(),
         })
     });
     let (quorum, failover) = inner?;

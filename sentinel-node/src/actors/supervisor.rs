@@ -23,6 +23,7 @@ use super::messages::{
 use super::monitor::{Monitor, MonitorPorts, instance_view};
 use crate::clock::SharedClock;
 use crate::net::link::{Deliver, LinkHandle, LinkSettings};
+use crate::net::outgoing::Outgoing;
 use crate::view::{InstanceKey, InstanceView, NodeView};
 
 /// Messages that may wait.
@@ -40,6 +41,8 @@ pub struct SupervisorParts {
     pub ports: MonitorPorts,
     /// Links for operations.
     pub links: Recipient<LinkChanged>,
+    /// Source address and TLS of the links.
+    pub outgoing: Outgoing,
 }
 
 struct Child {
@@ -102,7 +105,12 @@ impl Supervisor {
         for address in addresses.cloned().collect::<Vec<_>>() {
             let key = (group.name.clone(), address.clone());
             let assignment = self.assignment(group, &address);
-            let settings = LinkSettings::new(address.clone(), &group.options, &self.parts.view.myid);
+            let settings = LinkSettings::new(
+                address.clone(),
+                &group.options,
+                &self.parts.view.myid,
+                &self.parts.outgoing,
+            );
             match self.children.get_mut(&key) {
                 Some(child) if child.incarnation == group.incarnation => {
                     if child.assignment != assignment || child.settings != settings {

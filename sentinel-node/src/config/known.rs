@@ -12,13 +12,7 @@ pub(super) fn deserves_warning(name: &str) -> bool {
     name.starts_with("tls-")
         || matches!(
             name,
-            "aclfile"
-                | "bind-source-addr"
-                | "loadmodule"
-                | "rename-command"
-                | "syslog-enabled"
-                | "unixsocket"
-                | "user"
+            "aclfile" | "loadmodule" | "rename-command" | "syslog-enabled" | "unixsocket" | "user"
         )
 }
 

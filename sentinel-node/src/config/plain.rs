@@ -15,6 +15,7 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
     match directive {
         "port" => config.port = port(line)?,
         "bind" => config.bind = bind(line),
+        "bind-source-addr" => config.bind_source = bind_source(line)?,
         // As if by `chdir`: from where the line before went.
         "dir" => config.dir = config.dir.join(value(line)?),
         "logfile" => {
@@ -116,6 +117,17 @@ fn bind(line: &Line) -> Vec<BindAddress> {
             },
         })
         .collect()
+}
+
+/// `bind-source-addr ""` means: the system chooses.
+fn bind_source(line: &Line) -> Result<Option<IpAddr>, ConfigError> {
+    let text = value(line)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let ip = text.parse();
+    ip.map(Some)
+        .map_err(|_| line.error("bind-source-addr must be a literal IP address of this machine"))
 }
 
 fn admin_bind(line: &Line) -> Result<IpAddr, ConfigError> {

@@ -189,6 +189,8 @@ pub struct Config {
     pub port: u16,
     /// `bind`; empty = all addresses.
     pub bind: Vec<BindAddress>,
+    /// `bind-source-addr`: of all outgoing connections.
+    pub bind_source: Option<IpAddr>,
     /// `dir`, absolute after [`super::load`]; the data directory is made in it.
     pub dir: PathBuf,
     /// `logfile`; `None` = stdout. Absolute after [`super::load`].
@@ -231,6 +233,7 @@ impl Config {
             path: PathBuf::new(),
             port: 26_379,
             bind: Vec::new(),
+            bind_source: None,
             dir: PathBuf::from("."),
             logfile: None,
             loglevel: LogLevel::default(),

@@ -1,4 +1,4 @@
-//! One connection: TCP, AUTH, name.
+//! One connection: TCP, TLS where configured, AUTH, name.
 
 use std::io;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError};
 use sentinel_core::monitor::LinkFailure;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::link::LinkSettings;
+use super::stream::Stream;
 
 /// An established connection and the task that drives it; the task ends when the connection does.
 #[derive(Debug)]
@@ -36,7 +36,9 @@ pub(super) async fn connect(
     role: &str,
     limit: Duration,
 ) -> Result<Connection, (LinkFailure, String)> {
-    let dial = TcpStream::connect((settings.address.host.as_str(), settings.address.port));
+    let dial = settings
+        .outgoing
+        .tcp(&settings.address.host, settings.address.port);
     let stream = match tokio::time::timeout(limit, dial).await {
         Err(_) => return Err((LinkFailure::ConnectTimeout, "connect timed out".to_owned())),
         Ok(Err(error)) => return Err((classify_connect(&error), error.to_string())),
@@ -44,15 +46,17 @@ pub(super) async fn connect(
     };
     // Without it a probe could wait for the server's delayed acknowledgement; failing to set it is no reason to give up.
     let _ = stream.set_nodelay(true);
-    let handshake = handshake(settings, role, stream);
-    match tokio::time::timeout(limit, handshake).await {
-        Err(_) => Err((LinkFailure::HandshakeTimeout, "handshake timed out".to_owned())),
-        Ok(Err(error)) => Err((classify(&error), error.to_string())),
-        Ok(Ok(connection)) => Ok(connection),
-    }
+    let late = |_| (LinkFailure::HandshakeTimeout, "handshake timed out".to_owned());
+    let handshake = async {
+        let secured = settings.outgoing.secure(stream).await;
+        let stream = secured.map_err(|error| (LinkFailure::Protocol, error.to_string()))?;
+        let connection = handshake(settings, role, stream).await;
+        connection.map_err(|error| (classify(&error), error.to_string()))
+    };
+    tokio::time::timeout(limit, handshake).await.map_err(late)?
 }
 
-async fn handshake(settings: &LinkSettings, role: &str, stream: TcpStream) -> Result<Connection, RedisError> {
+async fn handshake(settings: &LinkSettings, role: &str, stream: Stream) -> Result<Connection, RedisError> {
     let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(password) = &settings.password {
         info = info.set_password(password);

@@ -13,6 +13,8 @@ use sentinel_proto::{HostPort, SentinelId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::outgoing::Outgoing;
+
 /// Requests queued per connection; more than a healthy monitor ever has.
 const QUEUE: usize = 64;
 
@@ -29,6 +31,8 @@ pub struct LinkSettings {
     pub renamed: BTreeMap<String, String>,
     /// First eight characters of `myid`, for connection names.
     pub short_id: String,
+    /// Source address and TLS.
+    pub outgoing: Outgoing,
 }
 
 impl std::fmt::Debug for LinkSettings {
@@ -43,13 +47,14 @@ impl std::fmt::Debug for LinkSettings {
 impl LinkSettings {
     /// Settings of an instance of a group.
     #[must_use]
-    pub fn new(address: HostPort, options: &GroupOptions, myid: &SentinelId) -> Self {
+    pub fn new(address: HostPort, options: &GroupOptions, myid: &SentinelId, outgoing: &Outgoing) -> Self {
         Self {
             address,
             user: options.auth_user.clone(),
             password: options.auth_pass.clone(),
             renamed: options.rename_commands.clone(),
             short_id: myid.short().to_owned(),
+            outgoing: outgoing.clone(),
         }
     }
 
@@ -211,7 +216,12 @@ mod tests {
             }
         });
         let options = GroupOptions::with_quorum(1);
-        let settings = LinkSettings::new(address, &options, &SentinelId::from_bytes([1; 20]));
+        let settings = LinkSettings::new(
+            address,
+            &options,
+            &SentinelId::from_bytes([1; 20]),
+            &Outgoing::default(),
+        );
         let deliver: Deliver = Arc::new(|_| std::future::ready(()).boxed());
         let link = LinkHandle::start(settings, &Handle::current(), deliver);
         let permit: Permit = Box::new(|| std::future::ready(Err("revoked".to_owned())).boxed());

@@ -1,4 +1,5 @@
-//! Connections to Redis servers: connect, authenticate, probe, command. No decisions.
+//! Connections to Redis servers: connect, authenticate, probe, command. No decisions. Also what all connections of the
+//! node are made of: [`stream::Stream`] and [`outgoing::Outgoing`].
 //!
 //! Each instance has two connections with a task each on the main runtime, so that a probe never queues behind
 //! INFO or a failover command. The tasks live until their [`link::LinkHandle`] is dropped.
@@ -7,5 +8,7 @@ mod command;
 mod connect;
 pub mod link;
 mod operate;
+pub mod outgoing;
 mod probe;
 mod reply;
+pub mod stream;

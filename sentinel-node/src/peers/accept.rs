@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use sentinel_proto::peer::PEER_VERSION;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::dial::cluster_text;
@@ -14,26 +13,20 @@ use super::link::{self, Ended, Via};
 use super::roster::Note;
 use super::service::{Peers, Shared};
 use super::settings::Live;
+use crate::net::stream::Stream;
 use crate::server::Parameters;
 
 /// Takes over a client connection that asked to become a peer connection. Called on a tokio runtime.
 pub trait PeerAcceptor: Send + Sync + 'static {
     /// `unread`: bytes that came after the request; `version`, `cluster_id` and `auth`: its arguments.
-    fn accept(&self, stream: TcpStream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>);
+    fn accept(&self, stream: Stream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>);
 
     /// SENTINEL CONFIG SET changed what peers are told, or how they prove themselves. Connections that exist stay.
     fn reconfigure(&self, _parameters: &Parameters) {}
 }
 
 impl PeerAcceptor for Peers {
-    fn accept(
-        &self,
-        stream: TcpStream,
-        unread: BytesMut,
-        version: u32,
-        cluster_id: String,
-        auth: Vec<Bytes>,
-    ) {
+    fn accept(&self, stream: Stream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move { serve(shared, stream, unread, version, cluster_id, auth).await });
     }
@@ -51,13 +44,14 @@ impl PeerAcceptor for Peers {
 
 async fn serve(
     shared: Arc<Shared>,
-    mut stream: TcpStream,
+    mut stream: Stream,
     unread: BytesMut,
     version: u32,
     cluster_id: String,
     auth: Vec<Bytes>,
 ) {
-    let Ok(remote) = stream.peer_addr() else { return };
+    // A Unix socket has no address by which a peer could be known.
+    let Some(remote) = stream.peer_addr() else { return };
     let permit = Arc::clone(&shared.incoming).try_acquire_owned();
     let refusal = match (&permit, refuse(&shared, remote, version, &cluster_id, &auth)) {
         (Err(_), _) => Some(Refusal::same("ERR too many connections of sentinels")),
@@ -67,7 +61,7 @@ async fn serve(
         .as_ref()
         .map_or_else(|| "+OK".to_owned(), |refusal| format!("-{}", refusal.reply));
     let patience = shared.settings.timing.connect_timeout;
-    let sent = timeout(patience, stream.write_all(format!("{reply}\r\n").as_bytes())).await;
+    let sent = timeout(patience, send(&mut stream, &reply)).await;
     if let Some(refusal) = refusal {
         let reason = refusal.log;
         let _ = shared.notes.send(Note::TurnedAway { remote, reason }).await;
@@ -80,6 +74,11 @@ async fn serve(
     if let Ended::Refused(reason) = ended {
         let _ = shared.notes.send(Note::TurnedAway { remote, reason }).await;
     }
+}
+
+async fn send(stream: &mut Stream, reply: &str) -> std::io::Result<()> {
+    stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+    stream.flush().await
 }
 
 /// Why somebody may not connect.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::link::{self, Ended, Via};
 use super::roster::Note;
 use super::service::Shared;
+use crate::net::stream::Stream;
 
 /// Longest reply to `SENTINEL PEER`.
 const MAX_REPLY_LINE: usize = 1024;
@@ -112,20 +113,27 @@ async fn wait_while_duplicate(shared: &Shared, node: NodeId, stopped: &AtomicBoo
 }
 
 /// Connects and upgrades; returns the stream and what came after the reply.
-async fn connect(shared: &Shared, address: &HostPort) -> Result<(TcpStream, BytesMut), Ended> {
+async fn connect(shared: &Shared, address: &HostPort) -> Result<(Stream, BytesMut), Ended> {
     let patience = shared.settings.timing.connect_timeout;
     let failed = |e: std::io::Error| Ended::Failed(e.to_string());
     let late = |what: &str| Ended::Failed(format!("{what} took longer than {} ms", patience.as_millis()));
-    let mut stream = timeout(patience, open(shared, address))
+    let stream = timeout(patience, open(shared, address))
         .await
         .map_err(|_| late("connecting"))?
         .map_err(failed)?;
     let _ = stream.set_nodelay(true);
-    let request = upgrade_request(shared);
-    timeout(patience, stream.write_all(&request))
+    let mut stream = timeout(patience, shared.settings.outgoing.secure(stream))
         .await
-        .map_err(|_| late("sending"))?
+        .map_err(|_| late("the TLS handshake"))?
         .map_err(failed)?;
+    let request = upgrade_request(shared);
+    timeout(patience, async {
+        stream.write_all(&request).await?;
+        stream.flush().await
+    })
+    .await
+    .map_err(|_| late("sending"))?
+    .map_err(failed)?;
     let (line, unread) = timeout(patience, read_line(&mut stream))
         .await
         .map_err(|_| late("the reply"))??;
@@ -139,13 +147,14 @@ async fn connect(shared: &Shared, address: &HostPort) -> Result<(TcpStream, Byte
 }
 
 async fn open(shared: &Shared, address: &HostPort) -> std::io::Result<TcpStream> {
+    let outgoing = &shared.settings.outgoing;
     if let Some(address) = address.socket_addr() {
-        return TcpStream::connect(address).await;
+        return outgoing.tcp_to(address).await;
     }
     let found: Vec<_> = tokio::net::lookup_host((address.host.as_str(), address.port))
         .await?
         .collect();
-    let stream = TcpStream::connect(found.as_slice()).await?;
+    let stream = outgoing.tcp_to_first(&found).await?;
     let _ = shared.notes.send(Note::Resolved(found)).await;
     Ok(stream)
 }
@@ -174,7 +183,7 @@ pub(super) fn cluster_text(cluster_id: Option<u64>) -> String {
     cluster_id.map_or_else(|| "-".to_owned(), |id| format!("{id:016x}"))
 }
 
-async fn read_line(stream: &mut TcpStream) -> Result<(String, BytesMut), Ended> {
+async fn read_line(stream: &mut Stream) -> Result<(String, BytesMut), Ended> {
     let mut buf = BytesMut::with_capacity(256);
     loop {
         if let Some(end) = buf.windows(2).position(|w| w == b"\r\n") {

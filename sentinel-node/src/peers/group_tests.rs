@@ -46,6 +46,7 @@ async fn start(dir: &Path, listed: &[HostPort], quorums: &[u32], listener: TcpLi
         announce_port: listener.local_addr().unwrap().port(),
         port: listener.local_addr().unwrap().port(),
         secret: PeerSecret::default(),
+        outgoing: Default::default(),
         timing: PeerTiming::default(),
     };
     let clock = Arc::new(SystemClock::start());

@@ -21,15 +21,14 @@ use raft_store::transport::TransportError;
 use sentinel_core::time::MonoTime;
 use sentinel_proto::peer::{Opinion, PeerBody, PeerFrame, PeerHello};
 use sentinel_proto::{HostPort, MasterName, NodeId};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _, ReadHalf, split};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::frame::{Encoded, FrameError, FrameReader, PIECE_BYTES, encode, next_piece};
 use super::roster::{Note, Verdict};
 use super::service::{FoundQuestion, Shared};
+use crate::net::stream::Stream;
 
 /// Requests handed to a connection and not yet written.
 const COMMANDS: usize = 256;
@@ -166,11 +165,11 @@ impl Link {
 }
 
 /// Runs a connection from the first `Hello` to its end.
-pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, unread: BytesMut, via: Via) -> Ended {
+pub(super) async fn run(shared: Arc<Shared>, stream: Stream, unread: BytesMut, via: Via) -> Ended {
     // Without it heartbeats would wait for acknowledgements of earlier ones.
-    let _ = stream.set_nodelay(true);
-    let local = stream.local_addr().ok();
-    let (read, mut write) = stream.into_split();
+    stream.set_nodelay();
+    let local = stream.local_addr();
+    let (read, mut write) = split(stream);
     let mut reader = FrameReader::new(read, unread);
     let patience = shared.settings.timing.connect_timeout;
     let hello = PeerBody::Hello(shared.hello(via.dialed()));
@@ -244,10 +243,16 @@ async fn write_frame<W: AsyncWrite + Unpin>(
     let Encoded::Whole(bytes) = encoded else {
         return Err("a handshake frame is too large".to_owned());
     };
-    match timeout(patience, io.write_all(&bytes)).await {
+    match timeout(patience, send(io, &bytes)).await {
         Ok(done) => done.map_err(|e| e.to_string()),
         Err(_) => Err("the peer takes no bytes".to_owned()),
     }
+}
+
+/// TLS keeps what it cannot write at once until a flush.
+async fn send<W: AsyncWrite + Unpin>(io: &mut W, bytes: &[u8]) -> std::io::Result<()> {
+    io.write_all(bytes).await?;
+    io.flush().await
 }
 
 impl Link {
@@ -306,7 +311,7 @@ impl Core {
         shared: Arc<Shared>,
         link: Arc<Link>,
         hello: PeerHello,
-        mut reader: FrameReader<OwnedReadHalf>,
+        mut reader: FrameReader<ReadHalf<Stream>>,
         write: W,
         mut inbox: mpsc::Receiver<Command>,
     ) -> String {
@@ -540,7 +545,7 @@ async fn write_loop<W: AsyncWrite + Unpin>(
         if out.is_empty() {
             continue;
         }
-        match timeout(patience, io.write_all(&out)).await {
+        match timeout(patience, send(&mut io, &out)).await {
             Ok(Ok(())) => out.clear(),
             Ok(Err(e)) => return e.to_string(),
             Err(_) => return "the peer takes no bytes".to_owned(),

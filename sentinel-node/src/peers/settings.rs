@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sentinel_proto::{HostPort, NodeId, SentinelId};
 
+use crate::net::outgoing::Outgoing;
+
 /// Identity, addresses and secrets of this node.
 #[derive(Debug, Clone)]
 pub struct PeerSettings {
@@ -24,6 +26,8 @@ pub struct PeerSettings {
     pub port: u16,
     /// How peers prove themselves.
     pub secret: PeerSecret,
+    /// Source address and TLS of connections to peers.
+    pub outgoing: Outgoing,
     /// Timers.
     pub timing: PeerTiming,
 }

@@ -48,7 +48,7 @@ pub(super) async fn front_door(listener: TcpListener, acceptor: Peers) {
             };
             let text = |i: usize| String::from_utf8_lossy(&words[i]).into_owned();
             acceptor.accept(
-                stream,
+                stream.into(),
                 buf,
                 text(2).parse().unwrap_or(0),
                 text(3),
@@ -168,6 +168,7 @@ fn settings(n: u8, port: u16, listed: &[HostPort]) -> PeerSettings {
         announce_port: port,
         port,
         secret: PeerSecret::default(),
+        outgoing: Default::default(),
         timing: PeerTiming {
             ping_every: Duration::from_millis(50),
             lost_after: Duration::from_millis(600),

@@ -1,7 +1,6 @@
 //! The table of connected clients: one task owns it, connections register and deregister by message.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -12,15 +11,17 @@ use sentinel_proto::resp::Protocol;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::net::stream::Endpoint;
+
 /// What others may see of a connection. Written by its task only, except `close`.
 #[derive(Debug)]
 pub struct ClientInfo {
     /// Number shown by CLIENT ID; never reused.
     pub id: u64,
     /// Remote address.
-    pub addr: SocketAddr,
+    pub addr: Endpoint,
     /// Local address.
-    pub laddr: SocketAddr,
+    pub laddr: Endpoint,
     /// When it was accepted.
     pub since: MonoTime,
     /// Last request, as [`MonoTime`] milliseconds.

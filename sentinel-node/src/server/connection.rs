@@ -4,7 +4,6 @@
 //! one reply beyond [`FLUSH_BYTES`]. Events wait in the hub's bounded queue, which closes the connection.
 
 use std::future::{pending, poll_fn};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,11 +14,11 @@ use arc_swap::ArcSwap;
 use bytes::{Buf as _, Bytes, BytesMut};
 use sentinel_proto::reply::{ErrorReply, pubsub};
 use sentinel_proto::resp::{Frame, Limits, Protocol, RequestDecoder, encode};
-use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::stream::{Endpoint, Stream};
 use crate::pubsub::{Delivery, Subscription};
 
 use super::clients::{ClientInfo, Labels};
@@ -62,7 +61,7 @@ enum End {
 
 struct Connection {
     context: Arc<Context>,
-    stream: TcpStream,
+    stream: Stream,
     info: Arc<ClientInfo>,
     session: Session,
     decoder: RequestDecoder,
@@ -75,14 +74,14 @@ struct Connection {
 }
 
 /// Serves a connection until it ends. The caller has counted it in `connected`; `peer_only`: beyond `maxclients`.
-pub(super) async fn serve(context: Arc<Context>, stream: TcpStream, addr: SocketAddr, peer_only: bool) {
+pub(super) async fn serve(context: Arc<Context>, stream: Stream, addr: Endpoint, peer_only: bool) {
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     let close = context.stop.child_token();
     let now = context.clock.mono();
     let info = Arc::new(ClientInfo {
         id,
+        laddr: stream.local_end().unwrap_or_else(|| addr.clone()),
         addr,
-        laddr: stream.local_addr().unwrap_or(addr),
         since: now,
         last_request: AtomicU64::new(now.0),
         resp3: AtomicBool::new(false),
@@ -423,16 +422,23 @@ impl Connection {
     async fn flush(&mut self, close: &CancellationToken) -> Result<(), ()> {
         let bytes = u64::try_from(self.output.len()).unwrap_or(0);
         while !self.output.is_empty() {
-            match self.stream.try_write(&self.output) {
-                Ok(count) => self.output.advance(count),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    tokio::select! {
-                        () = close.cancelled() => return Err(()),
-                        ready = self.stream.writable() => ready.map_err(|_| ())?,
-                        () = idle(self.patience()) => return Err(()),
-                    }
-                }
-                Err(_) => return Err(()),
+            let patience = self.patience();
+            let (stream, output) = (&mut self.stream, &self.output);
+            let count = tokio::select! {
+                biased;
+                written = write(stream, output) => written.map_err(|_| ())?,
+                () = close.cancelled() => return Err(()),
+                () = idle(patience) => return Err(()),
+            };
+            self.output.advance(count);
+        }
+        if self.stream.needs_flush() {
+            let patience = self.patience();
+            tokio::select! {
+                biased;
+                flushed = self.stream.flush() => flushed.map_err(|_| ())?,
+                () = close.cancelled() => return Err(()),
+                () = idle(patience) => return Err(()),
             }
         }
         self.context
@@ -446,7 +452,7 @@ impl Connection {
 
 /// Waits for input and appends it; 0 = the client is gone. Nothing is allocated while nothing is there. Unlike
 /// waiting for readiness first this lets tokio see that the socket is drained, which saves a system call a batch.
-async fn read(stream: &mut TcpStream, input: &mut BytesMut) -> std::io::Result<usize> {
+async fn read(stream: &mut Stream, input: &mut BytesMut) -> std::io::Result<usize> {
     poll_fn(|cx| {
         pool::with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
@@ -459,6 +465,15 @@ async fn read(stream: &mut TcpStream, input: &mut BytesMut) -> std::io::Result<u
         })
     })
     .await
+}
+
+/// Writes what the connection takes at once, at least one byte.
+async fn write(stream: &mut Stream, output: &[u8]) -> std::io::Result<usize> {
+    let count = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, output)).await?;
+    if count == 0 {
+        return Err(std::io::ErrorKind::WriteZero.into());
+    }
+    Ok(count)
 }
 
 /// The next message of a subscriber; never for others.

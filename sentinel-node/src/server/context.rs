@@ -9,12 +9,13 @@ use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use sentinel_core::time::MonoTime;
 use sentinel_proto::HostPort;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::config::{BindAddress, Config, StaleReads};
 use crate::control::Control;
+use crate::net::stream::Stream;
 use crate::peers::PeerAcceptor;
 use crate::pubsub::Hub;
 use crate::view::NodeView;
@@ -27,9 +28,15 @@ use super::parameters::Parameters;
 pub struct NoPeers;
 
 impl PeerAcceptor for NoPeers {
-    fn accept(&self, stream: TcpStream, _: BytesMut, _: u32, _: String, _: Vec<Bytes>) {
-        // Best effort: the connection is closed in any case.
-        let _ = stream.try_write(b"-ERR this node takes no peer connections\r\n");
+    fn accept(&self, stream: Stream, _: BytesMut, _: u32, _: String, _: Vec<Bytes>) {
+        let mut stream = stream;
+        tokio::spawn(async move {
+            // Best effort: the connection is closed in any case.
+            let _ = stream
+                .write_all(b"-ERR this node takes no peer connections\r\n")
+                .await;
+            let _ = stream.flush().await;
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use sentinel_proto::resp::{Frame, Protocol};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::config::BindAddress;
+use crate::net::stream::Endpoint;
 
 use super::connection;
 use super::context::Context;
@@ -186,6 +187,7 @@ fn accept(context: &Arc<Context>, stream: TcpStream, addr: SocketAddr) {
     counters.accepted.fetch_add(1, Ordering::Relaxed);
     // Counted here and not in the task, so that a burst cannot exceed the limit.
     counters.connected.fetch_add(1, Ordering::Relaxed);
+    let (stream, addr) = (stream.into(), Endpoint::Ip(addr));
     tokio::spawn(connection::serve(Arc::clone(context), stream, addr, full));
 }
 

@@ -17,6 +17,7 @@ use sentinel_core::time::{MonoTime, WallTime};
 use sentinel_node::clock::{Clock as _, SystemClock};
 use sentinel_node::config::{BindAddress, Config};
 use sentinel_node::control::{Control, ControlError, SimulatedCrash};
+use sentinel_node::net::stream::Stream;
 use sentinel_node::peers::PeerAcceptor;
 use sentinel_node::pubsub::Hub;
 use sentinel_node::server::{self, Context, Settings};
@@ -37,7 +38,7 @@ pub struct Server {
     pub hub: Hub,
     pub addr: SocketAddr,
     pub writes: mpsc::UnboundedReceiver<String>,
-    pub peers: mpsc::UnboundedReceiver<(TcpStream, BytesMut, u32, String, Vec<Bytes>)>,
+    pub peers: mpsc::UnboundedReceiver<(Stream, BytesMut, u32, String, Vec<Bytes>)>,
 }
 
 pub fn name(text: &str) -> MasterName {
@@ -165,17 +166,10 @@ pub fn start(change: impl FnOnce(&mut Config)) -> Server {
 }
 
 /// Records what peers send.
-struct Acceptor(mpsc::UnboundedSender<(TcpStream, BytesMut, u32, String, Vec<Bytes>)>);
+struct Acceptor(mpsc::UnboundedSender<(Stream, BytesMut, u32, String, Vec<Bytes>)>);
 
 impl PeerAcceptor for Acceptor {
-    fn accept(
-        &self,
-        stream: TcpStream,
-        unread: BytesMut,
-        version: u32,
-        cluster_id: String,
-        auth: Vec<Bytes>,
-    ) {
+    fn accept(&self, stream: Stream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>) {
         let _ = self.0.send((stream, unread, version, cluster_id, auth));
     }
 }
