@@ -77,6 +77,11 @@ pub struct InstanceFacts {
     /// Master: came back from a restart without any key, at this time. Replicas that still have data keep it only for
     /// the seconds until they copy the emptiness.
     pub emptied_since: Option<MonoTime>,
+    /// Master: restarted at this time and has not answered PONG since (flag `master_reboot`); only with
+    /// `master-reboot-down-after-period`.
+    pub rebooting_since: Option<MonoTime>,
+    /// Was told to kill its script, and has not answered properly since (flag `script_kill_sent`).
+    pub script_kill_sent: bool,
 }
 
 impl InstanceFacts {
@@ -98,6 +103,8 @@ impl InstanceFacts {
             is_blank: false,
             keys: None,
             emptied_since: None,
+            rebooting_since: None,
+            script_kill_sent: false,
         }
     }
 

@@ -10,6 +10,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod failover;
+#[cfg(test)]
+mod fixture;
 pub mod instance;
 pub mod monitor;
 pub mod odown;

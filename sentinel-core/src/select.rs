@@ -71,6 +71,13 @@ pub fn select(replicas: &[&InstanceFacts], context: &SelectContext<'_>, now: Mon
     }
 }
 
+/// Whether somebody could be promoted at all, for the early answer to `SENTINEL FAILOVER`: a replica that is reachable, is
+/// one, and has a priority. The choice itself is made by [`select`], from fresh reports.
+#[must_use]
+pub fn is_candidate(connected: bool, sdown: bool, priority: u32, role: ReportedRole) -> bool {
+    connected && !sdown && priority > 0 && role == ReportedRole::Replica
+}
+
 fn ranked_lower(replica: &InstanceFacts) -> Refusal {
     Refusal {
         replica: replica.address.clone(),

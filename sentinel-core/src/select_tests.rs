@@ -1,13 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fixture::at;
 use crate::instance::Report;
 
 const NOW: MonoTime = MonoTime(1_000_000);
-
-fn at(port: u16) -> HostPort {
-    HostPort::new("127.0.0.1", port)
-}
 
 fn replica(port: u16) -> InstanceFacts {
     let mut facts = InstanceFacts::new(at(port), NOW);

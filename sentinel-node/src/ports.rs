@@ -7,14 +7,15 @@ use std::time::Duration;
 use actix::Recipient;
 use futures::FutureExt as _;
 use raft_store::{Authority, RaftHandle};
-use sentinel_core::failover::{Crash, FailoverInput, Guard, OperationResult};
+use sentinel_core::failover::{Crash, FailoverInput, Guard, Operation, OperationResult};
 use sentinel_core::replicated::Group;
+use sentinel_core::select::is_candidate;
 use sentinel_proto::MasterName;
-use sentinel_proto::info::ReportedRole;
 use tokio::runtime::Handle;
 
 use crate::actors::failover::ExecutePort;
 use crate::actors::messages::{EventSink, ToFailover};
+use crate::actors::monitor::KillScriptPort;
 use crate::actors::proposals::{ForcedChoice, ForcedChoicePort, SimulatePort};
 use crate::control::{ControlError, SimulatedCrash};
 use crate::pubsub::Hub;
@@ -61,6 +62,35 @@ pub fn execute(raft: RaftHandle, main: Handle) -> ExecutePort {
         });
         work.map(|result| result.unwrap_or_else(|e| OperationResult::Unreachable(e.to_string())))
             .boxed()
+    })
+}
+
+/// `SCRIPT KILL`, for a server that says it is busy.
+#[must_use]
+pub fn kill_script(raft: RaftHandle, main: Handle) -> KillScriptPort {
+    Arc::new(move |link| {
+        let raft = raft.clone();
+        let address = link.address();
+        let work = main.spawn(async move {
+            let permit = async move {
+                match raft.confirm_authority(AUTHORITY_WITHIN).await {
+                    Authority::Denied(why) => Err(why),
+                    _ => Ok(()),
+                }
+            };
+            let result = link
+                .operate(Operation::KillScript, Box::new(move || permit.boxed()))
+                .await;
+            match &result {
+                OperationResult::Done { .. } => tracing::warn!("{address} is busy: its script was killed"),
+                OperationResult::Refused(why) | OperationResult::Unreachable(why) => {
+                    tracing::warn!("{address} is busy, and SCRIPT KILL did not help: {why}");
+                }
+                OperationResult::Denied(why) => tracing::debug!("{address} is busy: {why}"),
+            }
+            !matches!(result, OperationResult::Denied(_))
+        });
+        work.map(|sent| sent.unwrap_or(false)).boxed()
     })
 }
 
@@ -133,14 +163,9 @@ fn choose_forced(
 }
 
 fn has_candidate(view: &NodeView, group: &Group) -> bool {
-    group
+    let mut replicas = group
         .replicas
         .keys()
-        .filter_map(|replica| view.instance(&group.name, replica))
-        .any(|replica| {
-            replica.connected
-                && replica.sdown_since.is_none()
-                && replica.priority > 0
-                && replica.role == ReportedRole::Replica
-        })
+        .filter_map(|replica| view.instance(&group.name, replica));
+    replicas.any(|r| is_candidate(r.connected, r.sdown_since.is_some(), r.priority, r.role))
 }

@@ -89,6 +89,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         propose: gateway.propose_port(),
         execute: ports::execute(raft.clone(), Handle::current()),
         outgoing,
+        kill_script: ports::kill_script(raft.clone(), Handle::current()),
     };
     let actors = Actors::start(parts).await?;
     connect(&gateway, &actors, &view, &raft);

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 pub use sentinel_core::instance::ReportedRole;
@@ -50,6 +50,8 @@ pub struct NodeView {
     pub has_majority: AtomicBool,
     /// When TILT was entered, in [`MonoTime`] milliseconds; 0 = not in TILT.
     pub tilt_since: AtomicU64,
+    /// Times that TILT was entered.
+    pub total_tilt: AtomicU64,
     /// Times that SENTINEL DEBUG changes.
     pub tuning: Arc<Tuning>,
 }
@@ -69,8 +71,15 @@ impl NodeView {
             script_paths: ArcSwap::default(),
             has_majority: AtomicBool::new(false),
             tilt_since: AtomicU64::new(0),
+            total_tilt: AtomicU64::new(0),
             tuning: Arc::default(),
         }
+    }
+
+    /// Whether this node is in TILT.
+    #[must_use]
+    pub fn in_tilt(&self) -> bool {
+        self.tilt_since.load(Ordering::Acquire) != 0
     }
 
     /// The snapshot of one instance, `None` while it has no monitor.
@@ -125,6 +134,10 @@ pub struct InstanceView {
     pub offset: u64,
     /// Replica: `replica_announced`.
     pub announced: bool,
+    /// Master: restarted and not yet ready (`master_reboot`).
+    pub rebooting: bool,
+    /// Told to kill its script (`script_kill_sent`).
+    pub script_kill_sent: bool,
     /// Replica: `reconf_sent`, `reconf_inprog`, `reconf_done` or `promoted`, while a plan runs; executor only.
     pub reconf_flag: Option<&'static str>,
 }

@@ -33,6 +33,10 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ],
     ),
     (
+        "later versions: sentinel_total_tilt",
+        &["INFO sentinel", "INFO SENTINEL", "INFO sentinel sentinel"],
+    ),
+    (
         "7.2 and later: lib-name and lib-ver, CLIENT SETINFO and KILL MAXAGE",
         &[
             "CLIENT INFO",

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 
-use super::types::{Crash, FailoverEffect, FailoverInput, Guard, Operation, OperationResult};
-use crate::instance::InstanceFacts;
-use crate::replicated::{Command, Group, Phase, Plan, PlanCause, State};
+use super::types::{Conditions, Crash, FailoverEffect, FailoverInput, Guard, Operation, OperationResult};
+use super::work::{Attempt, Scene, Work, mark, wake_at};
+use crate::replicated::{Command, Phase, Plan, PlanCause, State};
 use crate::time::MonoTime;
 
 /// A proposal without an answer for this long is made again.
 const PROPOSAL_PATIENCE_MS: u64 = 2_500;
+/// In TILT nothing is done; this often is looked whether it is over.
+const TILT_POLL_MS: u64 = 100;
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct FailoverCore {
@@ -21,112 +24,9 @@ pub struct FailoverCore {
     pub(super) is_raft_leader: bool,
     pub(super) has_majority: bool,
     pub(super) connected: BTreeSet<NodeId>,
+    pub(super) conditions: Conditions,
     armed: BTreeSet<Crash>,
     next_operation: u64,
-}
-
-/// What this node does, or has seen, for one group.
-#[derive(Debug, Default)]
-pub(super) struct Work {
-    pub(super) incarnation: u64,
-    pub(super) config_epoch: u64,
-    /// When this config epoch was applied here: reports from before do not count.
-    pub(super) config_since: MonoTime,
-    pub(super) instances: BTreeMap<HostPort, InstanceFacts>,
-    pub(super) attempt: Option<Attempt>,
-    /// Operations on their way.
-    pub(super) on_the_way: BTreeMap<HostPort, (u64, Operation)>,
-    pub(super) repairs: BTreeMap<HostPort, Repair>,
-    pub(super) proposing_until: Option<MonoTime>,
-    /// The plan as last seen and since when it looks like this.
-    pub(super) plan_seen: Option<(PlanMark, MonoTime)>,
-    pub(super) executor_missing_since: Option<MonoTime>,
-    shown: Option<&'static str>,
-    pub(super) wake: Option<MonoTime>,
-}
-
-/// What a plan looks like: epoch, generation, chosen replica, switched.
-pub(super) type PlanMark = (u64, u32, Option<HostPort>, bool);
-
-/// Repeated attempts on one instance.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Repair {
-    pub(super) tries: u32,
-    pub(super) not_before: Option<MonoTime>,
-    /// Last reconf state announced in the present plan.
-    pub(super) stage: Option<Reconf>,
-    pub(super) sent_at: MonoTime,
-}
-
-/// Sentinel's reconf flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reconf {
-    Sent,
-    InProgress,
-    Done,
-}
-
-/// The execution of one plan by this node.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) failover_epoch: u64,
-    pub(super) generation: u32,
-    pub(super) started: MonoTime,
-    /// The phase's replica and since when this node works on it.
-    pub(super) target: Option<(HostPort, MonoTime)>,
-    pub(super) cut: BTreeSet<HostPort>,
-    pub(super) revoke: Revoke,
-    pub(super) tries: u32,
-    pub(super) first_failure: Option<MonoTime>,
-    pub(super) not_before: Option<MonoTime>,
-    /// ROLE said master after the promotion was sent, at this wall time.
-    pub(super) promoted_at: Option<WallTime>,
-    pub(super) revoked_at: Option<WallTime>,
-    pub(super) waiting_announced: bool,
-    pub(super) loss_bound_bytes: Option<u64>,
-    pub(super) switched_since: Option<MonoTime>,
-}
-
-/// Revocation of a master that can still be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Revoke {
-    /// Not needed, or not begun.
-    Idle,
-    /// Writes are paused since then; the replica must reach this offset.
-    Paused { since: MonoTime, offset: u64 },
-    /// Equal offsets, or not possible: promote.
-    Over,
-    /// Given up: writes go on, the plan is to be closed.
-    Undone,
-}
-
-impl Attempt {
-    fn new(plan: &Plan, now: MonoTime) -> Self {
-        Self {
-            failover_epoch: plan.failover_epoch,
-            generation: plan.executor_generation,
-            started: now,
-            target: None,
-            cut: BTreeSet::new(),
-            revoke: Revoke::Idle,
-            tries: 0,
-            first_failure: None,
-            not_before: None,
-            promoted_at: None,
-            revoked_at: None,
-            waiting_announced: false,
-            loss_bound_bytes: None,
-            switched_since: None,
-        }
-    }
-}
-
-/// What an evaluation works with.
-pub(super) struct Scene<'a> {
-    pub(super) name: &'a MasterName,
-    pub(super) group: &'a Group,
-    pub(super) now: MonoTime,
-    pub(super) wall: WallTime,
 }
 
 impl FailoverCore {
@@ -140,11 +40,17 @@ impl FailoverCore {
             is_raft_leader: false,
             has_majority: false,
             connected: BTreeSet::new(),
+            conditions: Conditions::default(),
             armed: BTreeSet::new(),
             next_operation: 1,
         };
         let _ = core.adopt(state, now);
         core
+    }
+
+    /// What holds on this node from now on.
+    pub fn set_conditions(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
     }
 
     /// Takes one input at `now`; `wall` goes into proposals.
@@ -165,11 +71,9 @@ impl FailoverCore {
     /// When to be called with [`FailoverInput::Timer`] next; `None` = only an input matters.
     #[must_use]
     pub fn poll_timeout(&self, now: MonoTime) -> Option<MonoTime> {
-        self.work
-            .values()
-            .filter_map(|w| w.wake)
-            .min()
-            .map(|t| t.max(now))
+        let tilt = self.conditions.in_tilt.then(|| now.plus(TILT_POLL_MS));
+        let wakes = self.work.values().filter_map(|w| w.wake);
+        wakes.chain(tilt).min().map(|t| t.max(now))
     }
 
     fn take(
@@ -288,6 +192,10 @@ impl FailoverCore {
         };
         if let Some(work) = self.work.get_mut(name) {
             work.wake = None;
+        }
+        // What this node believes is out of date: others go on, and may take its plans over.
+        if self.conditions.in_tilt {
+            return;
         }
         match &group.plan {
             Some(plan) if plan.executor == self.me => {
@@ -477,21 +385,6 @@ impl FailoverCore {
             });
         }
     }
-}
-
-/// Asks to be woken at `at`, or earlier.
-pub(super) fn wake_at(work: &mut Work, at: MonoTime) {
-    work.wake = Some(work.wake.map_or(at, |t| t.min(at)));
-}
-
-fn mark(plan: &Plan) -> PlanMark {
-    let switched = matches!(plan.phase, Phase::Switched { .. });
-    (
-        plan.failover_epoch,
-        plan.executor_generation,
-        plan.phase.replica().cloned(),
-        switched,
-    )
 }
 
 #[cfg(test)]

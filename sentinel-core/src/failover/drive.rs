@@ -7,8 +7,9 @@ use sentinel_proto::info::ReportedRole;
 use sentinel_proto::role::RoleReport;
 use sentinel_proto::types::{HostPort, WallTime};
 
-use super::core::{Attempt, FailoverCore, Revoke, Scene, Work, wake_at};
+use super::core::FailoverCore;
 use super::types::{FailoverEffect, Operation, OperationResult};
+use super::work::{Attempt, Revoke, Scene, Work, wake_at};
 use crate::instance::InstanceFacts;
 use crate::replicated::{Command, Phase, Plan, PlanCause, PlanOutcome, RefusalReason, Step};
 use crate::select::{SelectContext, Selection, select};
@@ -35,7 +36,7 @@ impl FailoverCore {
         match &plan.phase {
             Phase::Opened => self.choose(scene, plan, None, effects),
             Phase::Chosen { replica } => self.promote(scene, plan, replica, effects),
-            Phase::Switched { replica } => self.reconfigure(scene, plan, replica, effects),
+            Phase::Switched { .. } => self.reconfigure(scene, plan, effects),
         }
     }
 

@@ -25,6 +25,7 @@ mod drive;
 mod reconf;
 mod take_over;
 mod types;
+mod work;
 
 pub use self::core::FailoverCore;
-pub use types::{Crash, FailoverEffect, FailoverInput, Guard, Operation, OperationResult};
+pub use types::{Conditions, Crash, FailoverEffect, FailoverInput, Guard, Operation, OperationResult};

@@ -1,17 +1,17 @@
 //! Pointing replicas at the committed master: after a switch (parallel-syncs at a time), and at any other time.
 
+use sentinel_proto::EvidenceClass;
 use sentinel_proto::event::{Event, EventName, InstanceRef};
 use sentinel_proto::info::ReportedRole;
 use sentinel_proto::types::HostPort;
 
-use super::core::{FailoverCore, Reconf, Repair, Scene, Work, wake_at};
+use super::core::FailoverCore;
 use super::types::{FailoverEffect, Operation, OperationResult};
+use super::work::{Reconf, Repair, Scene, Work, wake_at};
 use crate::instance::{InstanceFacts, ReplicationLink, Report};
 use crate::replicated::{Command, Plan, PlanCause, PlanOutcome};
 use crate::time::MonoTime;
 
-/// A replica without progress for this long no longer holds the others up (Sentinel's SLAVE-RECONF-TIMEOUT).
-const RECONF_PATIENCE_MS: u64 = 10_000;
 /// A replica that was just re-pointed may be out of sight for this long.
 const RECONNECT_PATIENCE_MS: u64 = 1_500;
 /// After a repair the result is awaited this long before it is tried again ...
@@ -34,6 +34,8 @@ enum Need {
     Correction,
     /// Not reachable, or nothing known since the switch.
     Unknown,
+    /// Wrong, but still loading its data: it takes no orders until it has.
+    Loading,
 }
 
 fn need(facts: Option<&InstanceFacts>, master: &HostPort, work_since: MonoTime, now: MonoTime) -> Need {
@@ -41,7 +43,10 @@ fn need(facts: Option<&InstanceFacts>, master: &HostPort, work_since: MonoTime, 
         return Need::Unknown;
     };
     match &facts.report {
-        Some(report) if report.at >= work_since => need_by_report(report, master),
+        Some(report) if report.at >= work_since => match need_by_report(report, master) {
+            Need::Demotion | Need::Correction if facts.class == EvidenceClass::Loading => Need::Loading,
+            need => need,
+        },
         _ => Need::Unknown,
     }
 }
@@ -53,6 +58,15 @@ fn need_by_report(report: &Report, master: &HostPort) -> Need {
         (_, ReplicationLink::Up) => Need::Nothing,
         _ => Need::Patience,
     }
+}
+
+/// What each replica of the group needs.
+fn needs(work: &Work, scene: &Scene<'_>) -> Vec<(HostPort, Need)> {
+    let (master, since) = (&scene.group.address, work.config_since);
+    let replicas = scene.group.replicas.keys();
+    replicas
+        .map(|r| (r.clone(), need(work.instances.get(r), master, since, scene.now)))
+        .collect()
 }
 
 fn close(scene: &Scene<'_>, plan: &Plan, outcome: PlanOutcome, loss_bound_bytes: Option<u64>) -> Command {
@@ -67,30 +81,19 @@ fn close(scene: &Scene<'_>, plan: &Plan, outcome: PlanOutcome, loss_bound_bytes:
 
 impl FailoverCore {
     /// The switched phase of a plan: demote the old master at once, the others parallel-syncs at a time, then close.
-    pub(super) fn reconfigure(
-        &mut self,
-        scene: &Scene<'_>,
-        plan: &Plan,
-        master: &HostPort,
-        effects: &mut Vec<FailoverEffect>,
-    ) {
+    pub(super) fn reconfigure(&mut self, scene: &Scene<'_>, plan: &Plan, effects: &mut Vec<FailoverEffect>) {
         let Some(work) = self.work.get_mut(scene.name) else {
             return;
         };
-        let since = work.config_since;
+        let patience = self.conditions.reconf_timeout_ms;
         let Some(attempt) = work.attempt.as_mut() else {
             return;
         };
         let switched_since = *attempt.switched_since.get_or_insert(scene.now);
         let loss_bound_bytes = attempt.loss_bound_bytes;
-        let needs: Vec<(HostPort, Need)> = scene
-            .group
-            .replicas
-            .keys()
-            .map(|r| (r.clone(), need(work.instances.get(r), master, since, scene.now)))
-            .collect();
+        let needs = needs(work, scene);
         for (replica, need) in &needs {
-            announce(work, scene, replica, *need, effects);
+            announce(work, scene, replica, (*need, patience), effects);
         }
         let parallel = usize::try_from(scene.group.options.parallel_syncs)
             .unwrap_or(1)
@@ -107,7 +110,7 @@ impl FailoverCore {
             } else {
                 *need
             };
-            let room = |work: &Work| syncing(work, scene.now) < parallel;
+            let room = |work: &Work| syncing(work, scene.now, patience) < parallel;
             let may_act = match need {
                 Need::Demotion => true,
                 Need::Correction => self.work.get(scene.name).is_some_and(room),
@@ -156,7 +159,7 @@ impl FailoverCore {
             .get(replica)
             .is_some_and(|r| r.stage.is_some() && scene.now.ms_since(r.sent_at) < RECONNECT_PATIENCE_MS);
         match need {
-            Need::Nothing => false,
+            Need::Nothing | Need::Loading => false,
             // The transaction itself cuts this node's own probe link: it is back in a moment.
             Need::Unknown => (reachable || just_sent) && !given_up,
             Need::Patience => !given_up,
@@ -175,17 +178,11 @@ impl FailoverCore {
         if !work.instances.get(master).is_some_and(is_sane) {
             return;
         }
-        let since = work.config_since;
-        let needs: Vec<(HostPort, Need)> = scene
-            .group
-            .replicas
-            .keys()
-            .map(|r| (r.clone(), need(work.instances.get(r), master, since, scene.now)))
-            .collect();
+        let needs = needs(work, scene);
         for (replica, need) in needs {
             match need {
                 Need::Nothing => self.forget_repair(scene, &replica),
-                Need::Patience | Need::Unknown => {}
+                Need::Patience | Need::Unknown | Need::Loading => {}
                 Need::Correction if !self.grace_is_over(scene, &replica) => {}
                 Need::Demotion | Need::Correction => self.follow(scene, &replica, need, false, effects),
             }
@@ -273,10 +270,9 @@ impl FailoverCore {
 }
 
 /// Replicas between sent and done.
-fn syncing(work: &Work, now: MonoTime) -> usize {
+fn syncing(work: &Work, now: MonoTime, patience_ms: u64) -> usize {
     let counts = |r: &&Repair| {
-        matches!(r.stage, Some(Reconf::Sent | Reconf::InProgress))
-            && now.ms_since(r.sent_at) < RECONF_PATIENCE_MS
+        matches!(r.stage, Some(Reconf::Sent | Reconf::InProgress)) && now.ms_since(r.sent_at) < patience_ms
     };
     work.repairs.values().filter(counts).count()
 }
@@ -286,7 +282,7 @@ fn announce(
     work: &mut Work,
     scene: &Scene<'_>,
     replica: &HostPort,
-    need: Need,
+    (need, patience_ms): (Need, u64),
     effects: &mut Vec<FailoverEffect>,
 ) {
     let Some(repair) = work.repairs.get_mut(replica) else {
@@ -314,7 +310,7 @@ fn announce(
         say(repair, Reconf::Done, EventName::SlaveReconfDone, "reconf_done");
     }
     let stuck = matches!(repair.stage, Some(Reconf::Sent | Reconf::InProgress))
-        && scene.now.ms_since(repair.sent_at) > RECONF_PATIENCE_MS;
+        && scene.now.ms_since(repair.sent_at) > patience_ms;
     if stuck {
         say(
             repair,

@@ -1,7 +1,8 @@
 //! Replacing an executor that is gone, or makes no progress.
 
-use super::core::{FailoverCore, Scene, wake_at};
+use super::core::FailoverCore;
 use super::types::FailoverEffect;
+use super::work::{Scene, wake_at};
 use crate::replicated::{Command, Phase, Plan, PlanCause};
 
 /// Grace for an executor whose connection is missing: it may just be reconnecting.

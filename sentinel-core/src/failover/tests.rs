@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use sentinel_proto::SentinelId;
 use sentinel_proto::info::InstanceReport;
 use sentinel_proto::role::{ReplicaLink, RoleReport};
 
 use super::*;
-use crate::instance::{ReplicationLink, Report, ReportedRole};
-use crate::replicated::{GroupOptions, Outcome, PlanOutcome, apply};
+use crate::fixture::{at, name, options, three_nodes};
+use crate::instance::{InstanceFacts, ReplicationLink, Report, ReportedRole};
+use crate::replicated::{Group, Outcome, PlanOutcome, apply};
 
 #[derive(Clone, Debug)]
 struct Server {
@@ -31,52 +31,12 @@ struct World {
     before: Option<fn(&mut World, &HostPort, &Operation)>,
 }
 
-fn name() -> MasterName {
-    MasterName::new("m").unwrap()
-}
-
-fn at(port: u16) -> HostPort {
-    HostPort::new("127.0.0.1", port)
-}
-
 const ME: NodeId = NodeId(1);
 const OTHER: NodeId = NodeId(2);
 
 impl World {
     fn new() -> Self {
-        let mut state = State::default();
-        for node in 1..=3u8 {
-            let command = Command::SetMember {
-                node: NodeId(u64::from(node)),
-                myid: SentinelId::from_bytes([node; 20]),
-                address: at(26_378 + u16::from(node)),
-            };
-            apply(&mut state, u64::from(node), &command);
-        }
-        let mut options = GroupOptions::with_quorum(2);
-        options.down_after_ms = 1_000;
-        options.failover_timeout_ms = 10_000;
-        apply(
-            &mut state,
-            4,
-            &Command::Monitor {
-                master: name(),
-                address: at(6379),
-                options,
-                at: WallTime(0),
-            },
-        );
-        let replicas = vec![at(6380), at(6381)];
-        apply(
-            &mut state,
-            5,
-            &Command::AddReplicas {
-                master: name(),
-                listed_by: at(6379),
-                replicas,
-                at: WallTime(0),
-            },
-        );
+        let state = three_nodes(options());
         let server = |follows| Server {
             up: true,
             follows,
@@ -225,6 +185,7 @@ impl World {
                 server.paused = true;
                 "CLIENT PAUSE".to_owned()
             }
+            Operation::KillScript => "SCRIPT KILL".to_owned(),
             Operation::ResumeWrites => {
                 server.paused = false;
                 "CLIENT UNPAUSE".to_owned()
@@ -681,6 +642,29 @@ fn a_replica_that_is_out_of_sight_right_after_it_was_re_pointed_keeps_the_plan_o
     assert!(position("+slave-reconf-done").is_some(), "{}", world.transcript);
     assert!(
         position("+slave-reconf-done") < position("commit: close done"),
+        "{}",
+        world.transcript
+    );
+}
+
+/// FAULTS: nothing is begun or continued by a node that was stalled; what is due is done when TILT is over.
+#[test]
+fn nothing_is_done_in_tilt() {
+    let mut world = World::new();
+    world.servers.get_mut(&at(6379)).unwrap().up = false;
+    world.probe();
+    world.core.set_conditions(Conditions {
+        in_tilt: true,
+        ..Conditions::default()
+    });
+    world.open(ME, false, Some(at(6380)));
+    world.servers.get_mut(&at(6381)).unwrap().follows = Some(at(6380));
+    world.run(1_000);
+    assert!(!world.transcript.contains("SLAVEOF"), "{}", world.transcript);
+    world.core.set_conditions(Conditions::default());
+    world.run(1_000);
+    assert!(
+        world.transcript.contains("6380 SLAVEOF NO ONE"),
         "{}",
         world.transcript
     );

@@ -39,6 +39,8 @@ pub enum Operation {
     },
     /// `CLIENT UNPAUSE`.
     ResumeWrites,
+    /// `SCRIPT KILL`: ends a script that has not written anything yet.
+    KillScript,
     /// `ROLE` (or `INFO replication`).
     ReadRole,
     /// MULTI, SLAVEOF NO ONE, CONFIG REWRITE, CLIENT KILL TYPE normal, CLIENT KILL TYPE pubsub, EXEC; then ROLE.
@@ -95,6 +97,25 @@ impl Guard {
             .as_ref()
             .map(|p| (p.failover_epoch, p.executor_generation));
         group.incarnation == self.incarnation && group.config_epoch == self.config_epoch && plan == self.plan
+    }
+}
+
+/// What holds on this node, whatever the log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conditions {
+    /// In TILT no plan is begun or continued and nothing is repaired.
+    pub in_tilt: bool,
+    /// A replica without progress for this long, in milliseconds, no longer holds the others up (`SENTINEL DEBUG
+    /// SLAVE-RECONF-TIMEOUT`).
+    pub reconf_timeout_ms: u64,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            in_tilt: false,
+            reconf_timeout_ms: 10_000,
+        }
     }
 }
 

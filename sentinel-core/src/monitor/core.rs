@@ -23,6 +23,8 @@ const RECONNECT_SLOW_AFTER_MS: u64 = 60_000;
 const RECONNECT_AUTH_MS: u64 = 1_000;
 /// Being woken this much later than asked means that this process did not run.
 const STALL_MS: u64 = 50;
+/// In TILT no verdict changes; this often is looked whether it is over.
+const TILT_POLL_MS: u64 = 100;
 
 /// After this long the replicas have copied the emptiness: there is nothing left to save.
 const EMPTIED_MS: u64 = 10_000;
@@ -40,8 +42,10 @@ pub struct MonitorCore {
     pub(super) facts: InstanceFacts,
     pub(super) assignment: Assignment,
     pub(super) periods: Periods,
+    pub(super) in_tilt: bool,
     assigned_at: MonoTime,
     link: Link,
+    pub(super) kill_not_before: MonoTime,
     pub(super) generation: u64,
     /// Oldest probe without an acceptable answer; survives reconnects.
     pub(super) pending_since: Option<MonoTime>,
@@ -71,8 +75,10 @@ impl MonitorCore {
             facts: InstanceFacts::new(address, now),
             assignment,
             periods: Periods::default(),
+            in_tilt: false,
             assigned_at: now,
             link: Link::Waiting { retry_at: now },
+            kill_not_before: now,
             generation: 0,
             pending_since: None,
             in_flight: None,
@@ -118,6 +124,7 @@ impl MonitorCore {
                 self.informed(&report, now, effects);
             }
             MonitorInput::RoleSeen(role) => self.role_seen(role, now, effects),
+            MonitorInput::ScriptKill { sent } => self.script_kill(sent, now),
             MonitorInput::LinkUp { .. }
             | MonitorInput::LinkFailed { .. }
             | MonitorInput::Probed { .. }
@@ -125,6 +132,7 @@ impl MonitorCore {
         }
         self.act(now, effects);
         self.update_silence(now);
+        self.kill_script(now, effects);
         self.judge(now, effects);
         self.announce_role(&before, effects);
         if self.facts != before {
@@ -151,6 +159,7 @@ impl MonitorCore {
             .filter(|_| self.facts.silent_since.is_none())
             .map(|since| since.plus(self.suspicion_ms()));
         let verdict = match self.facts.sdown_since {
+            _ if self.in_tilt => Some(now.plus(TILT_POLL_MS)),
             Some(_) => None,
             None => judge(&self.facts, &self.assignment, now).next,
         };
@@ -201,6 +210,8 @@ impl MonitorCore {
             self.facts.class_since = now;
             self.facts.refused_count = 0;
             self.facts.emptied_since = None;
+            self.facts.rebooting_since = None;
+            self.facts.script_kill_sent = false;
             self.pending_since = self.pending_since.map(|_| now);
             self.listed.clear();
             if let Some(report) = &mut self.facts.report {
@@ -283,9 +294,14 @@ impl MonitorCore {
             EvidenceClass::Alive | EvidenceClass::Loading => {
                 self.facts.last_ok = now;
                 self.pending_since = None;
+                self.facts.script_kill_sent = false;
             }
             EvidenceClass::Auth => self.pending_since = None,
             _ => {}
+        }
+        // Sentinel: only a real PONG, neither LOADING nor MASTERDOWN, ends a reboot.
+        if class == EvidenceClass::Alive && ping.is_ok() {
+            self.facts.rebooting_since = None;
         }
         match role {
             RoleAnswer::Role(role) => self.role_seen(role, now, effects),
@@ -382,6 +398,9 @@ impl MonitorCore {
     }
 
     fn judge(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        if self.in_tilt {
+            return;
+        }
         let verdict = judge(&self.facts, &self.assignment, now);
         let name = match (verdict.down, self.facts.sdown_since) {
             (Some(_), None) => {

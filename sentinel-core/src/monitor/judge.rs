@@ -21,6 +21,8 @@ pub enum Cause {
     Crash,
     /// A master that reports to be a replica for down-after.
     WrongRole,
+    /// A master that restarted and is not ready after `master-reboot-down-after-period`.
+    Reboot,
 }
 
 /// A verdict, and when it could change by the passing of time alone.
@@ -35,7 +37,7 @@ pub struct Judgement {
 /// Judges by the facts. Total; changes nothing.
 #[must_use]
 pub fn judge(facts: &InstanceFacts, assignment: &Assignment, now: MonoTime) -> Judgement {
-    let mut deadlines = Vec::with_capacity(3);
+    let mut deadlines = Vec::with_capacity(4);
     if let Some(since) = facts.silent_since.filter(|_| facts.class != EvidenceClass::Auth) {
         let patience = match facts.class {
             EvidenceClass::Busy => assignment.down_after_ms.max(BUSY_PATIENCE_MS),
@@ -51,6 +53,12 @@ pub fn judge(facts: &InstanceFacts, assignment: &Assignment, now: MonoTime) -> J
         }
     }
     if assignment.role == ReportedRole::Master {
+        if let Some(since) = facts
+            .rebooting_since
+            .filter(|_| assignment.reboot_down_after_ms > 0)
+        {
+            deadlines.push((since.plus(assignment.reboot_down_after_ms), Cause::Reboot));
+        }
         if let Some(report) = facts.report.as_ref().filter(|r| r.role == ReportedRole::Replica) {
             deadlines.push((report.role_since.plus(assignment.down_after_ms), Cause::WrongRole));
         }

@@ -20,6 +20,7 @@
 //! Deviation from Sentinel: probes carry ROLE beside PING, so that a role change is seen at once, not by the next INFO.
 
 mod access;
+mod busy;
 mod core;
 mod judge;
 mod periods;

@@ -38,6 +38,11 @@ impl MonitorCore {
         }
     }
 
+    /// In TILT nothing becomes, or ceases to be, subjectively down.
+    pub fn set_tilt(&mut self, in_tilt: bool) {
+        self.in_tilt = in_tilt;
+    }
+
     pub(super) fn period_ms(&self) -> u64 {
         let period = probe_period_ms(self.assignment.down_after_ms).min(self.periods.probe_ms);
         if self.assignment.attention {

@@ -48,6 +48,9 @@ impl MonitorCore {
                     EventName::Reboot,
                     &self.instance_ref(),
                 )));
+                let watched =
+                    self.assignment.role == ReportedRole::Master && self.assignment.reboot_down_after_ms > 0;
+                self.facts.rebooting_since = watched.then_some(now);
             }
             self.facts.run_id.clone_from(run_id);
         }

@@ -13,6 +13,7 @@ struct World {
     events: Vec<(u64, String)>,
     probes: u64,
     connects: u64,
+    kills: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -33,6 +34,7 @@ fn assignment(down_after_ms: u64) -> Assignment {
         config_epoch: 0,
         down_after_ms,
         crash_down_after_ms: 0,
+        reboot_down_after_ms: 0,
         attention: false,
     }
 }
@@ -48,6 +50,7 @@ impl World {
             events: vec![],
             probes: 0,
             connects: 0,
+            kills: 0,
         };
         world.run(50);
         world.events.clear();
@@ -65,6 +68,7 @@ impl World {
     fn answer(&mut self, effect: MonitorEffect) {
         let soon = self.now.plus(1);
         match effect {
+            MonitorEffect::KillScript => self.kills += 1,
             MonitorEffect::Connect {
                 generation,
                 timeout_ms,
@@ -425,3 +429,6 @@ fn a_stall_while_connecting_is_not_silence_either() {
     world.run(500);
     assert_eq!(world.events, vec![]);
 }
+
+#[path = "restart_tests.rs"]
+mod restarts;

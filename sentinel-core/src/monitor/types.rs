@@ -38,6 +38,8 @@ pub struct Assignment {
     pub down_after_ms: u64,
     /// `crash-down-after-milliseconds`; 0 = off.
     pub crash_down_after_ms: u64,
+    /// `master-reboot-down-after-period`; 0 = off.
+    pub reboot_down_after_ms: u64,
     /// The group is suspect or has an open plan: probe fast and poll replication state.
     pub attention: bool,
 }
@@ -124,6 +126,11 @@ pub enum MonitorInput {
     FullInfo(Box<InstanceReport>, Arc<str>),
     /// ROLE arrived with an operation.
     RoleSeen(RoleReport),
+    /// The answer to `KillScript`: `false` = it was not sent, for want of a majority.
+    ScriptKill {
+        /// Sent, whatever came of it.
+        sent: bool,
+    },
     /// The deadline asked for with [`super::MonitorCore::poll_timeout`] passed.
     Timer,
 }
@@ -152,6 +159,8 @@ pub enum MonitorEffect {
         /// All sections.
         full: bool,
     },
+    /// Send SCRIPT KILL, as long as a majority stands behind this node; answer with `ScriptKill`.
+    KillScript,
     /// Publish.
     Event(Event),
     /// The facts changed in a way that others decide on.

@@ -9,16 +9,13 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 
 use super::open;
 use super::opinion::{differs, own_opinion, show};
+use super::tilt::Tilt;
 use super::types::{GroupSoft, Hold, QuorumEffect, QuorumInput};
 use crate::instance::InstanceFacts;
 use crate::odown::{OPINION_REFRESH_MS, OPINION_TTL_MS, Subject, crash_is_plausible, tally};
 use crate::replicated::{Command, Group, State};
 use crate::time::MonoTime;
 
-/// A gap of this much between wake-up and deadline is TILT (Sentinel's trigger).
-const TILT_TRIGGER_MS: u64 = 2_000;
-/// TILT ends this long after the last trigger: every monitor has probed again by then.
-const TILT_PERIOD_MS: u64 = 2_000;
 /// A proposal without an answer for this long is proposed again.
 const PROPOSAL_PATIENCE_MS: u64 = 2_500;
 /// Replica reports older than this do not count as fresh.
@@ -36,8 +33,7 @@ pub struct QuorumCore {
     /// Highest failover epoch proposed: proposals for several groups may be on their way at once.
     pub(super) proposed_epoch: u64,
     refresh_at: MonoTime,
-    expected_wake: Option<MonoTime>,
-    tilt_until: Option<MonoTime>,
+    pub(super) tilt: Tilt,
 }
 
 impl QuorumCore {
@@ -53,8 +49,7 @@ impl QuorumCore {
             connected: BTreeSet::new(),
             proposed_epoch: 0,
             refresh_at: now,
-            expected_wake: None,
-            tilt_until: None,
+            tilt: Tilt::default(),
         };
         let _ = core.adopt(state, now);
         core
@@ -74,12 +69,13 @@ impl QuorumCore {
         input: QuorumInput,
         effects: &mut Vec<QuorumEffect>,
     ) {
-        self.watch_tilt(now, effects);
         let mut changed = Vec::new();
         if let QuorumInput::Opinions(_, opinions) = &input {
             show(opinions, effects);
         }
-        match self.take(now, input) {
+        let moved = self.watch_tilt(now, effects);
+        let touched = self.take(now, input);
+        match if moved { Touched::All } else { touched } {
             Touched::None => {}
             Touched::One(name) => self.evaluate(&name, now, wall, &mut changed, effects),
             Touched::Some(names) => self.evaluate_each(names, now, wall, &mut changed, effects),
@@ -96,7 +92,7 @@ impl QuorumCore {
         if !changed.is_empty() {
             effects.push(QuorumEffect::Broadcast(changed));
         }
-        self.expected_wake = Some(self.poll_timeout(now));
+        self.tilt.expect(self.poll_timeout(now));
     }
 
     /// When to be called with [`QuorumInput::Timer`] next.
@@ -114,7 +110,7 @@ impl QuorumCore {
         let next = pending
             .flatten()
             .filter(|t| *t > now)
-            .chain(self.tilt_until)
+            .chain(self.tilt.until())
             .min();
         next.map_or(self.refresh_at, |t| t.min(self.refresh_at)).max(now)
     }
@@ -267,7 +263,8 @@ impl QuorumCore {
         let me = self.me;
         soft.opinions
             .retain(|node, (_, at)| *node == me || now.ms_since(*at) <= OPINION_TTL_MS);
-        if let Some(opinion) = own_opinion(&group, soft, now) {
+        let tilt = self.tilt.is_on();
+        if let Some(opinion) = own_opinion(&group, soft, tilt, now) {
             let before = soft.opinions.insert(self.me, (opinion.clone(), now));
             if before.is_none_or(|(before, _)| differs(&before, &opinion)) {
                 changed.push(opinion);
@@ -275,6 +272,10 @@ impl QuorumCore {
             }
         }
         attend(name, &group, soft, effects);
+        // A stalled node changes no verdict until it has looked again.
+        if tilt {
+            return;
+        }
         judge(&group, soft, self.me, now, wall, effects);
         self.discover(name, &group, now, wall, effects);
         open::consider(self, name, &group, now, wall, effects);
@@ -319,27 +320,6 @@ impl QuorumCore {
             at: wall,
         };
         effects.push(QuorumEffect::Propose(name.clone(), command));
-    }
-
-    fn watch_tilt(&mut self, now: MonoTime, effects: &mut Vec<QuorumEffect>) {
-        if self
-            .expected_wake
-            .is_some_and(|expected| now.ms_since(expected) > TILT_TRIGGER_MS)
-        {
-            if self.tilt_until.is_none() {
-                effects.push(QuorumEffect::Tilt(Some(now)));
-                effects.push(QuorumEffect::Event(Event::tilt_entered()));
-            }
-            self.tilt_until = Some(now.plus(TILT_PERIOD_MS));
-        } else if self.tilt_until.is_some_and(|until| now >= until) {
-            self.tilt_until = None;
-            effects.push(QuorumEffect::Tilt(None));
-            effects.push(QuorumEffect::Event(Event::tilt_exited()));
-        }
-    }
-
-    pub(super) fn in_tilt(&self) -> bool {
-        self.tilt_until.is_some()
     }
 
     pub(super) fn patience_ms() -> u64 {

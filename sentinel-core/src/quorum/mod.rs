@@ -16,7 +16,9 @@
 mod core;
 mod open;
 mod opinion;
+mod tilt;
 mod types;
 
 pub use self::core::QuorumCore;
+pub use tilt::TiltTimes;
 pub use types::{GroupSoft, Hold, QuorumEffect, QuorumInput};

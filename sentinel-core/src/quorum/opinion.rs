@@ -10,8 +10,8 @@ use crate::instance::InstanceFacts;
 use crate::replicated::Group;
 use crate::time::MonoTime;
 
-/// What this node says about the group's master; `None` = it has not looked yet.
-pub(super) fn own_opinion(group: &Group, soft: &GroupSoft, now: MonoTime) -> Option<Opinion> {
+/// What this node says about the group's master; in TILT never that it is down. `None` = it has not looked yet.
+pub(super) fn own_opinion(group: &Group, soft: &GroupSoft, in_tilt: bool, now: MonoTime) -> Option<Opinion> {
     let facts = soft.instances.get(&group.address)?;
     let wrong_role = facts.class == EvidenceClass::Alive && facts.role() == Some(ReportedRole::Replica);
     // An emptied master is given up only if somebody else still has the data.
@@ -22,7 +22,7 @@ pub(super) fn own_opinion(group: &Group, soft: &GroupSoft, now: MonoTime) -> Opt
         master: group.name.clone(),
         address: group.address.clone(),
         config_epoch: group.config_epoch,
-        down: facts.sdown_since.is_some() || emptied,
+        down: !in_tilt && (facts.sdown_since.is_some() || emptied),
         class: match (wrong_role, emptied) {
             (true, _) => EvidenceClass::WrongRole,
             (_, true) => EvidenceClass::Foreign,

@@ -1,9 +1,10 @@
+use sentinel_proto::EvidenceClass;
 use sentinel_proto::info::ReportedRole;
-use sentinel_proto::{EvidenceClass, SentinelId};
 
 use super::*;
+use crate::fixture::{at, name, options, three_nodes};
 use crate::instance::{ReplicationLink, Report};
-use crate::replicated::{GroupOptions, PlanOutcome, apply};
+use crate::replicated::{PlanOutcome, apply};
 
 struct World {
     core: QuorumCore,
@@ -12,42 +13,9 @@ struct World {
     effects: Vec<QuorumEffect>,
 }
 
-fn name() -> MasterName {
-    MasterName::new("m").unwrap()
-}
-
-fn at(port: u16) -> HostPort {
-    HostPort::new("127.0.0.1", port)
-}
-
 impl World {
     fn new() -> Self {
-        let mut state = State::default();
-        for node in 1..=3u8 {
-            let command = Command::SetMember {
-                node: NodeId(u64::from(node)),
-                myid: SentinelId::from_bytes([node; 20]),
-                address: at(26_378 + u16::from(node)),
-            };
-            apply(&mut state, u64::from(node), &command);
-        }
-        let mut options = GroupOptions::with_quorum(2);
-        options.down_after_ms = 1_000;
-        let monitor = Command::Monitor {
-            master: name(),
-            address: at(6379),
-            options,
-            at: WallTime(0),
-        };
-        apply(&mut state, 4, &monitor);
-        let replicas = vec![at(6380), at(6381)];
-        let add = Command::AddReplicas {
-            master: name(),
-            listed_by: at(6379),
-            replicas,
-            at: WallTime(0),
-        };
-        apply(&mut state, 5, &add);
+        let state = three_nodes(options());
         let now = MonoTime(1_000_000);
         let core = QuorumCore::new(NodeId(1), Arc::new(state.clone()), now);
         let mut world = Self {
@@ -382,7 +350,23 @@ fn a_long_gap_is_tilt_and_nothing_is_opened_in_it() {
     world.hear(2, |_| {});
     assert_eq!(world.events()[0], "+tilt #tilt mode entered");
     assert!(world.proposals().is_empty());
-    (0..50).for_each(|_| world.pass(100));
+    assert!(!world.events().iter().any(|e| e.starts_with("+odown")));
+    let told_down =
+        |e: &QuorumEffect| matches!(e, QuorumEffect::Broadcast(all) if all.iter().any(|o| o.down));
+    assert!(
+        !world.effects.iter().any(told_down),
+        "a stalled node finds nothing down"
+    );
+    for step in 0..50 {
+        world.pass(100);
+        if step % 10 == 0 {
+            world.hear(2, |_| {});
+        }
+        world.see(6380, |_| {});
+    }
+    let at = |name: &str| world.events().iter().position(|e| e.starts_with(name));
+    assert!(at("-tilt") < at("+odown"), "{:?}", world.events());
+    assert!(!world.proposals().is_empty(), "what is due is done afterwards");
     assert!(
         world.events().contains(&"-tilt #tilt mode exited".to_owned()),
         "{:?}",

@@ -1,51 +1,11 @@
 use proptest::prelude::*;
-use sentinel_proto::SentinelId;
 
 use super::*;
+use crate::fixture::{at, name, three_nodes};
 use crate::replicated::{GroupOptions, OptionChange, PlanCause};
 
-fn name() -> MasterName {
-    MasterName::new("m").unwrap()
-}
-
-fn at(port: u16) -> HostPort {
-    HostPort::new("127.0.0.1", port)
-}
-
 fn group_of_three() -> State {
-    let mut state = State::default();
-    let mut index = 0;
-    let mut run = |state: &mut State, command: &Command| {
-        index += 1;
-        assert_eq!(apply(state, index, command).0, Outcome::Done, "{command:?}");
-    };
-    for node in 1..=3u8 {
-        let command = Command::SetMember {
-            node: NodeId(u64::from(node)),
-            myid: SentinelId::from_bytes([node; 20]),
-            address: at(26378 + u16::from(node)),
-        };
-        run(&mut state, &command);
-    }
-    run(
-        &mut state,
-        &Command::Monitor {
-            master: name(),
-            address: at(6379),
-            options: GroupOptions::with_quorum(2),
-            at: WallTime(1),
-        },
-    );
-    run(
-        &mut state,
-        &Command::AddReplicas {
-            master: name(),
-            listed_by: at(6379),
-            replicas: vec![at(6380), at(6381)],
-            at: WallTime(2),
-        },
-    );
-    state
+    three_nodes(GroupOptions::with_quorum(2))
 }
 
 fn open(failover_epoch: u64, choice: Option<HostPort>) -> Command {

@@ -26,5 +26,5 @@ mod types;
 pub use queue::ScriptQueue;
 pub use types::{
     FIRST_RETRY_DELAY_MS, JobId, MAX_QUEUE, MAX_RUN_MS, MAX_RUNNING, MAX_RUNS, ScriptEffect, ScriptInput,
-    ScriptJob, ScriptPhase, StartFailure,
+    ScriptJob, ScriptPhase, ScriptTimes, StartFailure,
 };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sentinel_proto::Event;
 
 use super::types::{
-    FIRST_RETRY_DELAY_MS, JobId, MAX_QUEUE, MAX_RUN_MS, MAX_RUNNING, MAX_RUNS, ScriptEffect, ScriptInput,
-    ScriptJob, ScriptPhase, StartFailure,
+    JobId, MAX_QUEUE, MAX_RUNNING, MAX_RUNS, ScriptEffect, ScriptInput, ScriptJob, ScriptPhase, ScriptTimes,
+    StartFailure,
 };
 use crate::time::MonoTime;
 
@@ -23,6 +23,7 @@ const RETRY_STATUS: i32 = 1;
 pub struct ScriptQueue {
     jobs: VecDeque<ScriptJob>,
     last_id: u64,
+    times: ScriptTimes,
 }
 
 impl ScriptQueue {
@@ -30,6 +31,11 @@ impl ScriptQueue {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Other times: for running jobs, too, and for retries planned from now on.
+    pub fn set_times(&mut self, times: ScriptTimes) {
+        self.times = times;
     }
 
     /// Takes an input; what is to be done is appended to `effects`. Inputs about unknown jobs are ignored.
@@ -59,7 +65,7 @@ impl ScriptQueue {
                 ScriptPhase::Waiting { due } => (!full).then_some(due),
                 ScriptPhase::Running {
                     since, killed: false, ..
-                } => Some(since.plus(MAX_RUN_MS).plus(1)),
+                } => Some(since.plus(self.times.max_run_ms).plus(1)),
                 // The answer to the start comes first.
                 ScriptPhase::Starting { .. } | ScriptPhase::Running { killed: true, .. } => None,
             })
@@ -111,6 +117,7 @@ impl ScriptQueue {
     }
 
     fn not_started(&mut self, now: MonoTime, id: JobId, why: StartFailure, effects: &mut Vec<ScriptEffect>) {
+        let delay = self.times.first_retry_delay_ms;
         let Some(job) = self.find(id) else {
             return;
         };
@@ -126,7 +133,7 @@ impl ScriptQueue {
         if why == StartFailure::Exec || job.runs >= MAX_RUNS {
             self.remove(id);
         } else {
-            job.phase = retry(now, job.runs);
+            job.phase = retry(now, job.runs, delay);
         }
     }
 
@@ -137,6 +144,7 @@ impl ScriptQueue {
         (exit_status, signal): (i32, i32),
         effects: &mut Vec<ScriptEffect>,
     ) {
+        let delay = self.times.first_retry_delay_ms;
         let Some(job) = self.find(id) else {
             return;
         };
@@ -145,7 +153,7 @@ impl ScriptQueue {
         };
         effects.push(ScriptEffect::Event(Event::script_ended(pid, exit_status, signal)));
         if (signal != 0 || exit_status == RETRY_STATUS) && job.runs < MAX_RUNS {
-            job.phase = retry(now, job.runs);
+            job.phase = retry(now, job.runs, delay);
             return;
         }
         if signal != 0 || exit_status != 0 {
@@ -169,7 +177,7 @@ impl ScriptQueue {
             else {
                 continue;
             };
-            if now.ms_since(since) > MAX_RUN_MS {
+            if now.ms_since(since) > self.times.max_run_ms {
                 effects.push(ScriptEffect::Event(Event::script_timeout(job.path(), pid)));
                 effects.push(ScriptEffect::Kill(job.id));
                 job.phase = ScriptPhase::Running {
@@ -199,11 +207,11 @@ impl ScriptQueue {
 }
 
 /// Waits for the run after `runs`: the first pause, doubled with each further one.
-fn retry(now: MonoTime, runs: u32) -> ScriptPhase {
+fn retry(now: MonoTime, runs: u32, first_delay_ms: u64) -> ScriptPhase {
     let doubled = 1_u64
         .checked_shl(runs.saturating_sub(1))
         .unwrap_or(u64::MAX)
-        .saturating_mul(FIRST_RETRY_DELAY_MS);
+        .saturating_mul(first_delay_ms);
     ScriptPhase::Waiting {
         due: now.plus(doubled),
     }

@@ -287,3 +287,19 @@ proptest! {
         prop_assert_eq!(w.length(), 0);
     }
 }
+
+#[test]
+fn other_times_hold_for_running_jobs_and_for_retries() {
+    let mut w = World::default();
+    w.schedule("/s");
+    let job = w.runs_as(5);
+    w.queue.set_times(ScriptTimes {
+        max_run_ms: 1_000,
+        first_retry_delay_ms: 200,
+    });
+    assert_eq!(w.reach_deadline(), Some(1_001));
+    assert_eq!(w.kills, [job]);
+    w.ends(job, 0, 9);
+    assert_eq!(w.reach_deadline(), Some(1_201));
+    assert_eq!(w.starts.len(), 2);
+}

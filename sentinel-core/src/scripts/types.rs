@@ -17,6 +17,24 @@ pub const MAX_RUN_MS: u64 = 60_000;
 /// Pause before the second run, in milliseconds; it doubles with each further run (`SENTINEL_SCRIPT_RETRY_DELAY`).
 pub const FIRST_RETRY_DELAY_MS: u64 = 30_000;
 
+/// The times among them that `SENTINEL DEBUG` changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScriptTimes {
+    /// `SCRIPT-MAX-RUNTIME`, in milliseconds.
+    pub max_run_ms: u64,
+    /// `SCRIPT-RETRY-DELAY`, in milliseconds.
+    pub first_retry_delay_ms: u64,
+}
+
+impl Default for ScriptTimes {
+    fn default() -> Self {
+        Self {
+            max_run_ms: MAX_RUN_MS,
+            first_retry_delay_ms: FIRST_RETRY_DELAY_MS,
+        }
+    }
+}
+
 /// A job, unique in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u64);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use futures::future::BoxFuture;
 use sentinel_core::failover::{
-    Crash, FailoverCore, FailoverEffect, FailoverInput, Guard, Operation, OperationResult,
+    Conditions, Crash, FailoverCore, FailoverEffect, FailoverInput, Guard, Operation, OperationResult,
 };
 use sentinel_proto::{HostPort, MasterName};
 
@@ -18,7 +18,7 @@ use super::quorum::ProposePort;
 use super::timer::Timer;
 use crate::clock::SharedClock;
 use crate::net::link::LinkHandle;
-use crate::view::InstanceKey;
+use crate::view::{InstanceKey, NodeView};
 
 /// Messages that may wait.
 pub const MAILBOX: usize = 8192;
@@ -49,6 +49,7 @@ pub struct Failover {
     core: FailoverCore,
     clock: SharedClock,
     ports: FailoverPorts,
+    view: Arc<NodeView>,
     links: BTreeMap<InstanceKey, LinkHandle>,
     timer: Timer,
     effects: Vec<FailoverEffect>,
@@ -57,11 +58,12 @@ pub struct Failover {
 impl Failover {
     /// The actor of a core.
     #[must_use]
-    pub fn new(core: FailoverCore, clock: SharedClock, ports: FailoverPorts) -> Self {
+    pub fn new(core: FailoverCore, clock: SharedClock, ports: FailoverPorts, view: Arc<NodeView>) -> Self {
         Self {
             core,
             clock,
             ports,
+            view,
             links: BTreeMap::new(),
             timer: Timer::default(),
             effects: Vec::new(),
@@ -71,6 +73,10 @@ impl Failover {
     fn input(&mut self, input: FailoverInput, ctx: &mut Context<Self>) {
         let (now, wall) = (self.clock.mono(), self.clock.wall());
         let mut effects = std::mem::take(&mut self.effects);
+        self.core.set_conditions(Conditions {
+            in_tilt: self.view.in_tilt(),
+            reconf_timeout_ms: self.view.tuning.ms("SLAVE-RECONF-TIMEOUT"),
+        });
         self.core.step(now, wall, input, &mut effects);
         for effect in effects.drain(..) {
             self.run(effect, ctx);

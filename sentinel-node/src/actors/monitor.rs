@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, Context, Handler, Recipient};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
 use sentinel_core::failover::FailoverInput;
 use sentinel_core::monitor::{LinkFailure, MonitorCore, MonitorEffect, MonitorInput, Periods};
 use sentinel_core::quorum::QuorumInput;
@@ -18,7 +19,7 @@ use super::timer::Timer;
 use crate::clock::SharedClock;
 use crate::net::link::LinkHandle;
 use crate::tuning::Tuning;
-use crate::view::{InstanceView, ReportedRole};
+use crate::view::{InstanceView, NodeView, ReportedRole};
 
 /// Messages that may wait.
 pub const MAILBOX: usize = 256;
@@ -34,9 +35,14 @@ pub struct MonitorPorts {
     pub failover: Recipient<ToFailover>,
     /// Events.
     pub events: EventSink,
-    /// Periods.
-    pub tuning: Arc<Tuning>,
+    /// `SCRIPT KILL`.
+    pub kill_script: KillScriptPort,
+    /// Periods, TILT.
+    pub view: Arc<NodeView>,
 }
+
+/// Sends SCRIPT KILL as long as a majority stands behind this node; `false` = it was not sent.
+pub type KillScriptPort = Arc<dyn Fn(LinkHandle) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// The actor.
 pub struct Monitor {
@@ -89,10 +95,11 @@ impl Monitor {
     fn input(&mut self, input: MonitorInput, ctx: &mut Context<Self>) {
         let now = self.clock.mono();
         let mut effects = std::mem::take(&mut self.effects);
-        self.core.set_periods(periods(&self.ports.tuning), now);
+        self.core.set_periods(periods(&self.ports.view.tuning), now);
+        self.core.set_tilt(self.ports.view.in_tilt());
         self.core.step(now, input, &mut effects);
         for effect in effects.drain(..) {
-            self.run(effect, now);
+            self.run(effect, now, ctx);
         }
         self.effects = effects;
         self.report();
@@ -107,7 +114,7 @@ impl Monitor {
         self.input(MonitorInput::Timer, ctx);
     }
 
-    fn run(&mut self, effect: MonitorEffect, now: MonoTime) {
+    fn run(&mut self, effect: MonitorEffect, now: MonoTime, ctx: &mut Context<Self>) {
         let queued = match effect {
             MonitorEffect::Connect {
                 generation,
@@ -120,6 +127,13 @@ impl Monitor {
             } => self.link.probe(generation, with_role),
             MonitorEffect::SendInfo { full } => {
                 self.link.info(full);
+                true
+            }
+            MonitorEffect::KillScript => {
+                let sent = (self.ports.kill_script)(self.link.clone()).into_actor(self);
+                ctx.spawn(sent.map(|sent, actor: &mut Self, ctx: &mut Context<Self>| {
+                    actor.input(MonitorInput::ScriptKill { sent }, ctx);
+                }));
                 true
             }
             MonitorEffect::Event(event) => {
@@ -261,6 +275,8 @@ pub fn instance_view(core: &MonitorCore, reconf_flag: Option<&'static str>) -> I
         priority: facts.priority,
         offset: report.map_or(0, |r| r.offset),
         announced: core.announced(),
+        rebooting: facts.rebooting_since.is_some(),
+        script_kill_sent: facts.script_kill_sent,
         reconf_flag,
     }
 }

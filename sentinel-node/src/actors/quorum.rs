@@ -68,6 +68,7 @@ impl Quorum {
         let (now, wall) = (self.clock.mono(), self.clock.wall());
         let topology = matches!(input, QuorumInput::State(_));
         let mut effects = std::mem::take(&mut self.effects);
+        self.core.set_tilt_times(self.view.tuning.tilt());
         self.core.step(now, wall, input, &mut effects);
         let mut changed = BTreeSet::new();
         for effect in effects.drain(..) {
@@ -107,6 +108,9 @@ impl Quorum {
                 self.view
                     .tilt_since
                     .store(since.map_or(0, |t| t.0), Ordering::Release);
+                if since.is_some() {
+                    self.view.total_tilt.fetch_add(1, Ordering::Relaxed);
+                }
             }
             QuorumEffect::Propose(master, command) => {
                 let answer = (self.ports.propose)(command).into_actor(self);

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::failover::{ExecutePort, Failover, FailoverPorts};
 use super::gateway::{Gateway, GatewayPorts};
 use super::messages::{EventSink, StateApplied, ToFailover, ToQuorum};
-use super::monitor::MonitorPorts;
+use super::monitor::{KillScriptPort, MonitorPorts};
 use super::peers::{PeerNews, PeersActor, PeersPorts};
 use super::quorum::{ProposePort, Quorum, QuorumPorts};
 use super::supervisor::{Supervisor, SupervisorParts};
@@ -53,6 +53,8 @@ pub struct ActorParts {
     pub execute: ExecutePort,
     /// Source address and TLS of links to Redis servers.
     pub outgoing: Outgoing,
+    /// `SCRIPT KILL`.
+    pub kill_script: KillScriptPort,
 }
 
 /// The running actors.
@@ -142,12 +144,13 @@ fn start_all(parts: ActorParts) -> Option<Recipient<ToFailover>> {
             crash: Arc::new(crate::ports::crash),
         };
         let core = FailoverCore::new(view.node, Arc::clone(&recovered), now);
-        let failover = Failover::new(core, Arc::clone(&clock), failover_ports).start();
+        let failover = Failover::new(core, Arc::clone(&clock), failover_ports, Arc::clone(&view)).start();
         let ports = MonitorPorts {
             quorum: quorum.recipient(),
             failover: failover.clone().recipient(),
             events: Arc::clone(&parts.events),
-            tuning: Arc::clone(&parts.view.tuning),
+            kill_script: Arc::clone(&parts.kill_script),
+            view: Arc::clone(&view),
         };
         inner = Some((ports.quorum.clone(), ports.failover.clone()));
         let links = failover.recipient();

@@ -142,6 +142,7 @@ impl Supervisor {
             config_epoch: group.config_epoch,
             down_after_ms: group.options.down_after_ms,
             crash_down_after_ms: group.options.crash_down_after_ms,
+            reboot_down_after_ms: group.options.master_reboot_down_after_ms,
             attention: self.attention.get(&group.name).copied().unwrap_or(false),
         }
     }

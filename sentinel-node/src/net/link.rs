@@ -129,6 +129,12 @@ impl LinkHandle {
         }
     }
 
+    /// Where it leads.
+    #[must_use]
+    pub fn address(&self) -> HostPort {
+        self.settings.load().address.clone()
+    }
+
     /// Uses other settings from the next connection on. Returns whether they differ (then reconnect).
     #[must_use]
     pub fn change_settings(&self, settings: LinkSettings) -> bool {

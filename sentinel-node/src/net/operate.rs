@@ -28,13 +28,8 @@ pub(super) async fn operate(
     let result = match what {
         Operation::CutConnections { of } => cut(commands, settings, of.short()).await,
         Operation::PauseWrites { ms } => pause(commands, settings, *ms).await,
-        Operation::ResumeWrites => {
-            let mut pipe = redis::pipe();
-            pipe.cmd(settings.name("CLIENT")).arg("UNPAUSE");
-            send(commands, &pipe)
-                .await
-                .map(|replies| first_error(&replies).unwrap_or_else(done))
-        }
+        Operation::ResumeWrites => one(commands, settings, "CLIENT", "UNPAUSE").await,
+        Operation::KillScript => one(commands, settings, "SCRIPT", "KILL").await,
         Operation::ReadRole => read_role(commands, settings).await,
         Operation::Promote => reconfigure(commands, settings, None, false).await,
         Operation::Follow {
@@ -43,6 +38,18 @@ pub(super) async fn operate(
         } => reconfigure(commands, settings, Some(master), *resume_writes).await,
     };
     result.unwrap_or_else(|error| OperationResult::Unreachable(error.to_string()))
+}
+
+async fn one(
+    commands: &mut MultiplexedConnection,
+    settings: &LinkSettings,
+    command: &str,
+    argument: &str,
+) -> Answer {
+    let mut pipe = redis::pipe();
+    pipe.cmd(settings.name(command)).arg(argument);
+    let replies = send(commands, &pipe).await?;
+    Ok(first_error(&replies).unwrap_or_else(done))
 }
 
 fn done() -> OperationResult {

@@ -78,6 +78,7 @@ impl Runner {
 
     fn step(&mut self, input: ScriptInput) {
         let now = self.clock.mono();
+        self.queue.set_times(self.view.tuning.scripts());
         self.queue.step(now, input, &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             match effect {

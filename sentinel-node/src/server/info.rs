@@ -122,6 +122,7 @@ fn sentinel(context: &Context) -> SentinelInfo {
     let tilt_since = context.view.tilt_since.load(Ordering::Relaxed);
     SentinelInfo {
         tilt_since_s: (tilt_since != 0).then(|| now.ms_since(MonoTime(tilt_since)) / 1000),
+        total_tilt: context.view.total_tilt.load(Ordering::Relaxed),
         running_scripts: scripts.iter().filter(|job| job.is_running()).count(),
         script_queue: scripts.len(),
         failure_flags: context.simulated.load(Ordering::Relaxed),

@@ -124,6 +124,8 @@ impl<'a> Reader<'a> {
         let mut flags = Flags::of(kind);
         flags.disconnected = view.as_ref().is_none_or(|view| !view.connected);
         flags.s_down = view.as_ref().is_some_and(|view| view.sdown_since.is_some());
+        flags.script_kill_sent = view.as_ref().is_some_and(|view| view.script_kill_sent);
+        flags.master_reboot = view.as_ref().is_some_and(|view| view.rebooting);
         InstanceSummary {
             name,
             address: address.clone(),

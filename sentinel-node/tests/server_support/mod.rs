@@ -100,6 +100,8 @@ pub fn healthy(port: u16, role: ReportedRole, now: MonoTime) -> InstanceView {
         priority: 100,
         offset: 7,
         announced: true,
+        rebooting: false,
+        script_kill_sent: false,
         reconf_flag: None,
     }
 }

@@ -137,6 +137,8 @@ pub struct MasterLine {
 pub struct SentinelInfo {
     /// Seconds since TILT was entered; `None` = not in TILT.
     pub tilt_since_s: Option<u64>,
+    /// `sentinel_total_tilt`.
+    pub total_tilt: u64,
     /// `sentinel_running_scripts`.
     pub running_scripts: usize,
     /// `sentinel_scripts_queue_length`: running and waiting.
@@ -359,6 +361,7 @@ impl SentinelInfo {
             Some(seconds) => out.line("sentinel_tilt_since_seconds", seconds),
             None => out.line("sentinel_tilt_since_seconds", -1),
         }
+        out.line("sentinel_total_tilt", self.total_tilt);
         out.line("sentinel_running_scripts", self.running_scripts);
         out.line("sentinel_scripts_queue_length", self.script_queue);
         out.line("sentinel_simulate_failure_flags", self.failure_flags);

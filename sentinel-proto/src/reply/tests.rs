@@ -261,7 +261,7 @@ fn the_sentinel_section_reads_as_documented() {
     };
     assert_eq!(
         info.text(only),
-        "# Sentinel\r\nsentinel_masters:2\r\nsentinel_tilt:0\r\nsentinel_tilt_since_seconds:-1\r\n\
+        "# Sentinel\r\nsentinel_masters:2\r\nsentinel_tilt:0\r\nsentinel_tilt_since_seconds:-1\r\nsentinel_total_tilt:0\r\n\
          sentinel_running_scripts:0\r\nsentinel_scripts_queue_length:0\r\nsentinel_simulate_failure_flags:0\r\n\
          master0:name=redis-master-node,status=odown,address=127.0.0.1:6379,slaves=2,sentinels=2\r\n\
          master1:name=redis-master-node,status=ok,address=127.0.0.1:6380,slaves=2,sentinels=2\r\n"
