@@ -11,6 +11,7 @@
 //! Deviation from Sentinel: no `chdir` on `dir`; relative paths are resolved against it instead, so that several nodes
 //! can live in one process.
 
+mod kind;
 mod known;
 mod learned;
 mod lines;

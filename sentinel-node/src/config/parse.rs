@@ -1,5 +1,6 @@
 //! The whole text to a [`Config`].
 
+use super::kind::BAD_DIRECTIVE;
 use super::known;
 use super::lines::{ConfigError, Includes, read_lines};
 use super::plain;
@@ -18,9 +19,15 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
         let directive = line.words.first().map_or("", String::as_str);
         if directive == "sentinel" {
             queued.push(line);
-        } else if !plain::apply(&mut config, &line)? {
-            if !known::is_known(directive) || line.args().is_empty() {
-                return Err(line.error("Bad directive or wrong number of arguments"));
+            continue;
+        }
+        let kind = known::kind(directive);
+        if let Some(kind) = kind {
+            kind.check(line.args()).map_err(|reason| line.error(reason))?;
+        }
+        if !plain::apply(&mut config, &line)? {
+            if kind.is_none() {
+                return Err(line.error(BAD_DIRECTIVE));
             }
             if known::deserves_warning(directive) {
                 config.warnings.push(format!(
