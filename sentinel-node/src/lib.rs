@@ -22,6 +22,7 @@ pub mod net;
 pub mod peers;
 pub mod ports;
 pub mod pubsub;
+pub mod rewriting;
 pub mod run;
 pub mod scripts;
 pub mod seeding;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use sentinel_node::cli::{self, Invocation};
 use sentinel_node::clock::SystemClock;
 use sentinel_node::config::{self, Config};
-use sentinel_node::{background, log, run};
+use sentinel_node::{background, log, rewriting, run};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -76,6 +76,14 @@ fn daemon(file: Option<&str>, extra: String, stdin: bool) -> ExitCode {
     }
     abort_on_panic();
     starting(&config);
+    if config.sentinel.rewrite_config {
+        if let Err(reason) = rewriting::check_writable(&config.path) {
+            let path = config.path.display();
+            tracing::warn!("Sentinel config file {path} is not writable: {reason}. Exiting...");
+            log::flush();
+            return ExitCode::FAILURE;
+        }
+    }
     let status = match run::run(config) {
         Ok(status) => status,
         Err(error) => {

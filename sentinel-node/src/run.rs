@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use raft_store::{DataDir, DirOptions, LocalFacts, RaftHandle, RaftSettings};
+use raft_store::{DataDir, DirOptions, RaftHandle, RaftSettings};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -25,6 +25,7 @@ use crate::front::{Listeners, PidFile, stop_on_signals};
 use crate::net::outgoing::Outgoing;
 use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTiming, Peers};
 use crate::pubsub::Hub;
+use crate::rewriting::{Requests, Rewriter, Source};
 use crate::scripts::{ScriptPaths, Scripts};
 use crate::server::{Context, Settings};
 use crate::view::NodeView;
@@ -96,13 +97,15 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let founding = founder_settings(&config);
     let founder = Founder::start(founding, peers.clone(), raft.clone(), Arc::clone(&clock));
 
-    let acceptor = Arc::new(peers.clone());
-    let settings = Settings::from_config(&config);
-    let (control, ticks) = (Arc::new(gateway), Arc::clone(&clock));
-    let context = Context::new(view, control, hub, acceptor, ticks, settings, stop.clone());
-    listeners.serve(&Arc::new(context), &config, recorder());
+    let (context, requests) = context(&config, (view, hub), gateway, &peers, &clock, &stop);
+    listeners.serve(&context, &config, recorder());
     background::say_ready(config.supervised);
-    let seeding = tokio::spawn(seed(config, facts, raft.clone(), clock));
+    let lines = Source {
+        config,
+        context,
+        facts,
+    };
+    let seeding = tokio::spawn(seed(lines, requests, raft.clone(), clock));
     let failure = tokio::spawn(say_storage_failure(raft.clone()));
 
     stop.cancelled().await;
@@ -193,8 +196,39 @@ fn recorder() -> Option<PrometheusHandle> {
     PrometheusBuilder::new().install_recorder().ok()
 }
 
-async fn seed(config: Config, facts: LocalFacts, raft: RaftHandle, clock: SharedClock) {
-    seeding::run(&config.masters, &facts, &raft, &clock).await;
+/// What client connections share, and what they ask of the file's writer.
+fn context(
+    config: &Config,
+    (view, hub): (Arc<NodeView>, Hub),
+    gateway: GatewayHandle,
+    peers: &Peers,
+    clock: &SharedClock,
+    stop: &CancellationToken,
+) -> (Arc<Context>, Option<Requests>) {
+    let (rewriter, requests) = Rewriter::new(config);
+    let settings = Settings {
+        rewriter,
+        ..Settings::from_config(config)
+    };
+    let (control, acceptor) = (Arc::new(gateway), Arc::new(peers.clone()));
+    let context = Context::new(
+        view,
+        control,
+        hub,
+        acceptor,
+        Arc::clone(clock),
+        settings,
+        stop.clone(),
+    );
+    (Arc::new(context), requests)
+}
+
+/// The file's lines go to the log; from then on the log's go to the file, if it is to be written.
+async fn seed(lines: Source, requests: Option<Requests>, raft: RaftHandle, clock: SharedClock) {
+    seeding::run(&lines.config.masters, &lines.facts, &raft, &clock).await;
+    if let Some(requests) = requests {
+        lines.run(requests, raft).await;
+    }
 }
 
 /// A node whose disk failed neither votes nor acts any more, but goes on observing and answering: it says so.

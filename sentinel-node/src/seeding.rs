@@ -8,8 +8,10 @@ use sentinel_core::replicated::{Command, Rejection};
 use crate::clock::SharedClock;
 use crate::config::{MasterConfig, seed};
 
-/// The lines as this node last applied them.
+/// The lines as this node last applied or wrote them.
 const FACT: &str = "config-lines";
+/// The lines that this node is about to write, or has written.
+const NEXT: &str = "config-lines-next";
 /// Deadline of one proposal.
 const PROPOSE_WITHIN: Duration = Duration::from_secs(2);
 /// Pause after a round that did not go through.
@@ -17,7 +19,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs until the file is applied; a node without a group or a majority tries again until it has them.
 pub async fn run(masters: &[MasterConfig], facts: &LocalFacts, raft: &RaftHandle, clock: &SharedClock) {
-    let remembered = recall(facts).await;
+    let remembered = recall(masters, facts).await;
     let mut warned = Vec::new();
     loop {
         wait_for_majority(raft).await;
@@ -96,23 +98,107 @@ fn warn(warnings: &[String], warned: &mut Vec<String>) {
     }
 }
 
-async fn recall(facts: &LocalFacts) -> Option<String> {
-    let facts = facts.clone();
-    let read = tokio::task::spawn_blocking(move || facts.get(FACT)).await;
-    match read {
-        Ok(Ok(bytes)) => bytes.and_then(|bytes| String::from_utf8(bytes).ok()),
-        Ok(Err(error)) => {
-            tracing::warn!("the remembered configuration lines cannot be read: {error}");
-            None
-        }
-        Err(_) => None,
-    }
+async fn recall(masters: &[MasterConfig], facts: &LocalFacts) -> Option<String> {
+    let (facts, lines) = (facts.clone(), seed::to_lines(masters));
+    let read = tokio::task::spawn_blocking(move || Remembered::new(&facts).recall(&lines)).await;
+    read.unwrap_or_default()
 }
 
 async fn remember(facts: &LocalFacts, lines: String) {
     let facts = facts.clone();
-    let written = tokio::task::spawn_blocking(move || facts.put(FACT, lines.as_bytes())).await;
-    if let Ok(Err(error)) = written {
-        tracing::warn!("the configuration lines cannot be remembered: {error}");
+    let written = tokio::task::spawn_blocking(move || {
+        let remembered = Remembered::new(&facts);
+        if let Err(why) = remembered.announce(&lines) {
+            tracing::warn!("the configuration lines cannot be remembered: {why}");
+        }
+        remembered.store(&lines);
+    });
+    // Fails only while the process ends.
+    let _ = written.await;
+}
+
+/// The file's per-master lines as this node knows them. Where the node itself writes the file they are put down before and
+/// after: if it stops in between, either may be what the file says. All functions block on the disk.
+#[derive(Debug)]
+pub(crate) struct Remembered<'a> {
+    facts: &'a LocalFacts,
+}
+
+impl<'a> Remembered<'a> {
+    pub(crate) fn new(facts: &'a LocalFacts) -> Self {
+        Self { facts }
+    }
+
+    /// What the file's `lines` are to be compared with: what they were before anybody edited them.
+    fn recall(&self, lines: &str) -> Option<String> {
+        match (self.get(FACT), self.get(NEXT)) {
+            (Some(last), Some(next)) => Some(nearer(lines, last, next)),
+            (last, next) => last.or(next),
+        }
+    }
+
+    /// These lines are about to be written.
+    pub(crate) fn announce(&self, lines: &str) -> Result<(), String> {
+        self.put(NEXT, lines)
+    }
+
+    /// These lines were applied, or written.
+    pub(crate) fn store(&self, lines: &str) {
+        if let Err(why) = self.put(FACT, lines) {
+            tracing::warn!("the configuration lines cannot be remembered: {why}");
+        }
+    }
+
+    /// The lines announced were not written.
+    pub(crate) fn take_back(&self) {
+        if let Some(last) = self.get(FACT) {
+            // The next start compares with both.
+            let _ = self.announce(&last);
+        }
+    }
+
+    fn put(&self, fact: &str, lines: &str) -> Result<(), String> {
+        if self.get(fact).is_some_and(|present| present == lines) {
+            return Ok(());
+        }
+        let written = self.facts.put(fact, lines.as_bytes());
+        written.map_err(|error| error.to_string())
+    }
+
+    fn get(&self, fact: &str) -> Option<String> {
+        match self.facts.get(fact) {
+            Ok(bytes) => bytes.and_then(|bytes| String::from_utf8(bytes).ok()),
+            Err(error) => {
+                tracing::warn!("the remembered configuration lines cannot be read: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// Which of two texts `lines` was made from: the one that it shares more lines with.
+fn nearer(lines: &str, last: String, next: String) -> String {
+    let differing = |other: &str| {
+        let only_in = |a: &str, b: &str| a.lines().filter(|line| !b.lines().any(|l| l == *line)).count();
+        only_in(lines, other).saturating_add(only_in(other, lines))
+    };
+    if differing(&last) <= differing(&next) {
+        last
+    } else {
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_is_measured_against_the_text_it_was_made_in() {
+        let (last, next) = ("a 1\nb 1\nc 1\n", "a 2\nb 2\nc 1\n");
+        let of = |lines: &str| nearer(lines, last.to_owned(), next.to_owned());
+        assert_eq!((of(last), of(next)), (last.to_owned(), next.to_owned()));
+        assert_eq!(of("a 1\nb 1\nc 9\n"), last);
+        assert_eq!(of("a 2\nb 2\nc 9\n"), next);
     }
 }

@@ -301,7 +301,6 @@ fn percentiles(args: &[String]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::super::known;
-    use super::*;
 
     /// Reasons as Redis 7.0.15 gave them.
     const REFUSED: &[(&str, &str)] = &[

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::journal;
 use super::lines::{ConfigError, Includes};
 use super::parse::parse;
 use super::types::Config;
@@ -12,7 +13,7 @@ pub const REDIS_VERSION: &str = "7.0.15";
 
 /// Paths are relative to `dir` as last read.
 #[derive(Default)]
-struct FileIncludes {
+pub(super) struct FileIncludes {
     dir: PathBuf,
 }
 
@@ -92,14 +93,43 @@ fn entries(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let cannot = |reason: String| {
+    read_bytes(path).and_then(|bytes| utf8(bytes).map_err(|why| cannot_open(path, &why)))
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| cannot_open(path, &os_text(&error)))
+}
+
+fn cannot_open(path: &Path, reason: &str) -> String {
+    format!(
+        "Fatal error, can't open config file '{}': {reason}",
+        path.display()
+    )
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|_| "not valid UTF-8".to_owned())
+}
+
+/// The text that the bytes of the file stand for: a rewrite in place may have been cut short.
+pub(crate) fn present_text(bytes: &[u8]) -> Result<String, String> {
+    match journal::recover(bytes) {
+        Some(text) => Ok(text),
+        None => utf8(bytes.to_vec()),
+    }
+}
+
+/// The file itself, and a warning when it had to be repaired.
+fn read_main(path: &Path) -> Result<(String, Option<String>), String> {
+    let bytes = read_bytes(path)?;
+    let text = present_text(&bytes).map_err(|why| cannot_open(path, &why))?;
+    let repaired = (text.as_bytes() != bytes).then(|| {
         format!(
-            "Fatal error, can't open config file '{}': {reason}",
+            "{} was being rewritten when the process or the machine stopped: its text was restored",
             path.display()
         )
-    };
-    let bytes = std::fs::read(path).map_err(|error| cannot(os_text(&error)))?;
-    String::from_utf8(bytes).map_err(|_| cannot("not valid UTF-8".to_owned()))
+    });
+    Ok((text, repaired))
 }
 
 /// `No such file or directory`, without Rust's `(os error 2)`.
@@ -117,7 +147,8 @@ pub(crate) fn os_text(error: &std::io::Error) -> String {
 /// The text that is to be shown on stderr before the process ends with status 1.
 pub fn load(path: &Path, extra: &str) -> Result<Config, String> {
     let absolute = std::path::absolute(path).map_err(|error| os_text(&error))?;
-    let mut text = read(&absolute)?;
+    let (main, repaired) = read_main(&absolute)?;
+    let mut text = main.clone();
     if !extra.is_empty() {
         text.push('\n');
         text.push_str(extra);
@@ -125,6 +156,9 @@ pub fn load(path: &Path, extra: &str) -> Result<Config, String> {
     let name = path.display().to_string();
     let mut config = parse(&name, &text, &mut FileIncludes::default()).map_err(|error| report(&error))?;
     config.path = absolute;
+    config.main_text = main;
+    extra.clone_into(&mut config.extra);
+    config.warnings.extend(repaired);
     resolve_paths(&mut config).map_err(|(directive, reason)| {
         let (line, raw) = locate(&text, directive);
         report(&ConfigError {

@@ -1,16 +1,20 @@
-//! `sentinel.conf`: input only, never rewritten (DESIGN.md section 8).
+//! `sentinel.conf`: input, and with `sentinel rewrite-config yes` also written (DESIGN.md section 8).
 //!
 //! ```text
 //! text --lines--> words per line --plain--> server directives at once, in file order (last one wins)
 //!                                \-sentinel--> queued, applied in three rounds: global, monitor, the rest
+//!
+//! present text + applied state --[wanted]--> wanted lines --[rewrite]--> new text --parse--> loads again, else not written
 //! ```
 //!
-//! Parsing is pure: [`parse`] gets the text and an [`Includes`] for `include` lines. Only [`load`] touches
-//! files. Order independence of `sentinel` lines is that of sentinel.c `loadSentinelConfigFromQueue`.
+//! Parsing is pure: [`parse`] gets the text and an [`Includes`] for `include` lines. Only [`load`] and
+//! [`rewritten`] touch files. Order independence of `sentinel` lines is that of sentinel.c `loadSentinelConfigFromQueue`.
 //!
 //! Deviation from Sentinel: no `chdir` on `dir`; relative paths are resolved against it instead, so that several nodes
 //! can live in one process.
 
+mod compose;
+mod journal;
 mod kind;
 mod known;
 mod learned;
@@ -18,18 +22,23 @@ mod lines;
 mod load;
 mod parse;
 mod plain;
+mod rewrite;
 pub mod seed;
 mod sentinel;
 #[cfg(test)]
 mod tests;
 mod types;
+mod wanted;
 
+pub use compose::{Rewritten, rewritten, was_edited};
+pub(crate) use journal::journaled;
 pub use learned::Learned;
 pub use lines::{ConfigError, Includes, NoIncludes};
 pub use load::{REDIS_VERSION, load, report};
-pub(crate) use load::{is_executable, os_text};
+pub(crate) use load::{is_executable, os_text, present_text};
 pub use parse::parse;
 pub(crate) use seed::quoted;
 pub use types::{
     AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads, Supervised,
 };
+pub use wanted::Own;

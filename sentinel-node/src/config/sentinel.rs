@@ -59,6 +59,7 @@ fn is_global(sub: &str) -> bool {
             | "peer"
             | "stale-reads"
             | "rewrite-config"
+            | "replay-switch"
             | "state-config-file"
             | "admin-port"
             | "admin-bind"
@@ -114,9 +115,10 @@ fn global(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
         }
         "stale-reads" => config.sentinel.stale_reads = stale_reads(line, value)?,
         "rewrite-config" => {
-            let rewrite = yes_no(line, value, "rewrite-config option")?;
-            let why = "the file is never rewritten in this version";
-            rewrite.then(|| ignored(config, line, why));
+            config.sentinel.rewrite_config = yes_no(line, value, "rewrite-config option")?;
+        }
+        "replay-switch" => {
+            config.sentinel.replay_switch = yes_no(line, value, "replay-switch option")?;
         }
         "current-epoch" => {
             config.sentinel.current_epoch = config.sentinel.current_epoch.max(epoch(value));
@@ -308,13 +310,4 @@ fn stale_reads(line: &Line, value: &str) -> Result<StaleReads, ConfigError> {
         "no" => Ok(StaleReads::No),
         _ => Err(line.error("Please specify auto, yes or no for the stale-reads option.")),
     }
-}
-
-fn ignored(config: &mut Config, line: &Line, why: &str) {
-    config.warnings.push(format!(
-        "{}, line {}: '{}': {why}",
-        line.file,
-        line.number,
-        subcommand(line)
-    ));
 }

@@ -63,7 +63,7 @@ fn errors_have_sentinels_texts_and_the_line() {
     let with = "sentinel monitor m 127.0.0.1 1 1\n";
     let cases = [
         ("port 1\nfoo bar", 2, bad),
-        ("appendonly", 1, bad),
+        ("appendonly", 1, "wrong number of arguments"),
         ("port", 1, "wrong number of arguments"),
         ("port x", 1, "argument couldn't be parsed into an integer"),
         ("port 65536", 1, "argument must be between 0 and 65535 inclusive"),
@@ -112,7 +112,7 @@ fn errors_have_sentinels_texts_and_the_line() {
     }
     assert_eq!(
         refused("supervised maybe").1,
-        "argument must be one of the following: upstart, systemd, auto, no"
+        "argument(s) must be one of the following: upstart, systemd, auto, no"
     );
     assert!(ok("daemonize yes").daemonize && !ok("daemonize yes\ndaemonize no").daemonize);
 }
@@ -381,4 +381,24 @@ fn scripts_must_be_executable_files_of_the_disk() {
         let text = format!("sentinel monitor m 127.0.0.1 1 1\nsentinel {option} m /missing.sh\n");
         assert!(parse("f", &text, &mut NoIncludes).is_ok());
     }
+}
+
+#[test]
+fn a_torn_rewrite_is_repaired_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sentinel.conf");
+    let (old, new) = ("port 1\nrequirepass old\n", "port 1\nrequirepass new\n");
+    let plan = crate::config::journaled(old.len(), new);
+    let mut bytes = old.as_bytes().to_vec();
+    bytes.extend_from_slice(&plan.tail);
+    bytes[..9].copy_from_slice(b"\0\0\0\0\0\0\0\0\0");
+    std::fs::write(&path, bytes).unwrap();
+    let config = super::load(&path, "").unwrap();
+    assert_eq!(config.requirepass.as_deref(), Some("new"));
+    assert_eq!(config.main_text, new);
+    assert!(
+        config.warnings.iter().any(|line| line.contains("was restored")),
+        "{:?}",
+        config.warnings
+    );
 }

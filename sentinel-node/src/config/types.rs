@@ -140,6 +140,10 @@ pub struct SentinelConfig {
     pub peers: Vec<HostPort>,
     /// `stale-reads`.
     pub stale_reads: StaleReads,
+    /// `rewrite-config`: the file is written as Sentinel writes it.
+    pub rewrite_config: bool,
+    /// `replay-switch`: who subscribes to `+switch-master` gets the last one of each master first.
+    pub replay_switch: bool,
     /// `deny-scripts-reconfig`, default yes.
     pub deny_scripts_reconfig: bool,
     /// `resolve-hostnames`.
@@ -185,6 +189,10 @@ pub struct MasterConfig {
 pub struct Config {
     /// The file, absolute; empty for a configuration built in a test.
     pub path: PathBuf,
+    /// Its text as read, without included files.
+    pub main_text: String,
+    /// Further lines, from standard input and the command line.
+    pub extra: String,
     /// `port`; 0 = no listener from the file's point of view, any free port in tests.
     pub port: u16,
     /// `bind`; empty = all addresses.
@@ -231,6 +239,8 @@ impl Config {
     pub fn new() -> Self {
         Self {
             path: PathBuf::new(),
+            main_text: String::new(),
+            extra: String::new(),
             port: 26_379,
             bind: Vec::new(),
             bind_source: None,

@@ -18,6 +18,7 @@ use crate::control::Control;
 use crate::net::stream::Stream;
 use crate::peers::PeerAcceptor;
 use crate::pubsub::Hub;
+use crate::rewriting::Rewriter;
 use crate::view::NodeView;
 
 use super::clients::Clients;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Path of the configuration file, shown by INFO.
     pub config_file: String,
+    /// Writes that file, where it is to be written.
+    pub rewriter: Rewriter,
 }
 
 impl Settings {
@@ -89,6 +92,7 @@ impl Settings {
             bind: shown_bind(&config.bind),
             dir: config.dir.clone(),
             config_file: config.path.display().to_string(),
+            rewriter: Rewriter::default(),
         }
     }
 }

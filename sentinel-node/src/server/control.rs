@@ -24,6 +24,10 @@ pub(super) enum Operation {
     /// Never empty.
     Reset(Vec<MasterName>),
     Failover(MasterName),
+    /// Write the file; `force` overwrites an operator's edit, too.
+    Save {
+        force: bool,
+    },
 }
 
 /// A look at the other connections.
@@ -53,6 +57,12 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
             // Sentinel's log line for this command.
             tracing::info!("Executing user requested FAILOVER of '{name}'");
             control.failover(name).await
+        }
+        Operation::Save { force } => {
+            return match context.settings.rewriter.save(force).await {
+                true => done,
+                false => ErrorReply::config_not_saved().into(),
+            };
         }
     };
     match result {

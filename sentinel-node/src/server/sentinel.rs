@@ -75,10 +75,12 @@ fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, Er
         }
         SentinelRequest::InfoCache(names) => info_cache(&reader(context), &names),
         SentinelRequest::PendingScripts => pending_scripts(context),
-        // The file is input only: there is nothing to save.
-        SentinelRequest::FlushConfig => Frame::OK,
+        SentinelRequest::FlushConfig => return Ok(Action::Control(Operation::Save { force: true })),
         SentinelRequest::ConfigGet(patterns) => config_get(context, &patterns),
-        SentinelRequest::ConfigSet(pairs) => config_set(context, &pairs)?,
+        SentinelRequest::ConfigSet(pairs) => {
+            config_set(context, &pairs)?;
+            return Ok(Action::Control(Operation::Save { force: false }));
+        }
         SentinelRequest::Debug(pairs) => debug(context, &pairs)?,
         SentinelRequest::SimulateFailure(failures, refused) => {
             simulate(context, &failures);
@@ -218,8 +220,8 @@ fn config_get(context: &Context, patterns: &[Bytes]) -> Frame {
     replies::text_map(shown.into_iter().filter(|(name, _)| wanted(name)))
 }
 
-/// All or nothing; node-local, until the next start.
-fn config_set(context: &Context, pairs: &[(String, String)]) -> Result<Frame, ErrorReply> {
+/// All or nothing; node-local, until the next start unless the file is written.
+fn config_set(context: &Context, pairs: &[(String, String)]) -> Result<(), ErrorReply> {
     let changes = parameters::changes(pairs)?;
     context.parameters.rcu(|old| {
         let mut new = Parameters::clone(old);
@@ -232,7 +234,7 @@ fn config_set(context: &Context, pairs: &[(String, String)]) -> Result<Frame, Er
         }
     }
     context.peers.reconfigure(&context.parameters.load());
-    Ok(Frame::OK)
+    Ok(())
 }
 
 /// Sentinel's periods: shown, or changed in this process. As in Sentinel the pairs before a bad one stay in force.
