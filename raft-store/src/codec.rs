@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Layout written by this build.
-pub const CODEC_VERSION: u8 = 1;
+pub const CODEC_VERSION: u8 = 2;
 
 /// Why bytes are not a value, or a value cannot become bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,10 +1,13 @@
 //! What is known of one Redis instance at this node: facts, not judgements.
 
+use std::sync::Arc;
+
 use sentinel_proto::EvidenceClass;
 pub use sentinel_proto::info::ReportedRole;
 use sentinel_proto::types::HostPort;
 use serde::{Deserialize, Serialize};
 
+use crate::lineage::{Kinship, Origin};
 use crate::time::MonoTime;
 
 /// State of a replica's link to its master.
@@ -82,6 +85,10 @@ pub struct InstanceFacts {
     pub rebooting_since: Option<MonoTime>,
     /// Was told to kill its script, and has not answered properly since (flag `script_kill_sent`).
     pub script_kill_sent: bool,
+    /// Where the data of the process that answers comes from; `None` = not known yet.
+    pub origin: Option<Arc<Origin>>,
+    /// Whether that is this group.
+    pub kinship: Kinship,
 }
 
 impl InstanceFacts {
@@ -105,6 +112,8 @@ impl InstanceFacts {
             emptied_since: None,
             rebooting_since: None,
             script_kill_sent: false,
+            origin: None,
+            kinship: Kinship::Unknown,
         }
     }
 

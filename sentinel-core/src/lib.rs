@@ -13,6 +13,7 @@ pub mod failover;
 #[cfg(test)]
 mod fixture;
 pub mod instance;
+pub mod lineage;
 pub mod monitor;
 pub mod odown;
 pub mod quorum;

@@ -2,7 +2,7 @@
 //!
 //! Excluded, as in sentinel.c `sentinelSelectReplica`: down, disconnected, silent, priority 0, stale report, link to
 //! the master down for too long before the master was. Excluded besides: in the middle of a synchronisation, already
-//! a master, following a master that is not of this group, promotion failed in this plan, and blank: a replica that
+//! a master, following a master that is not of this group, of foreign lineage, promotion failed in this plan, and blank: a replica that
 //! never was in sync and holds nothing must not turn a group that has data into an empty one.
 //! Order: lowest priority, then highest offset, then smallest run id (without case; unknown last), then address.
 //!
@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use sentinel_proto::types::HostPort;
 
 use crate::instance::{InstanceFacts, ReplicationLink, ReportedRole};
+use crate::lineage::Kinship;
 use crate::replicated::{Refusal, RefusalReason};
 use crate::time::MonoTime;
 
@@ -132,6 +133,9 @@ fn refuse(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -
         .is_some_and(|master| !context.group.contains(master))
     {
         return Some(RefusalReason::ForeignMaster);
+    }
+    if matches!(replica.kinship, Kinship::Foreign(_)) {
+        return Some(RefusalReason::ForeignLineage);
     }
     if replica.is_blank {
         return Some(RefusalReason::Blank);

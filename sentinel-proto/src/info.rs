@@ -45,6 +45,8 @@ pub struct AttachedReplica {
 pub struct InstanceReport {
     /// `run_id`: changes at each start of the process.
     pub run_id: Option<String>,
+    /// `config_file`; empty when the server runs without one.
+    pub config_file: Option<String>,
     /// `redis_version` (a Valkey server gives its Redis compatibility version here).
     pub version: Option<String>,
     /// `valkey_version`.
@@ -146,6 +148,7 @@ impl InstanceReport {
     fn take(&mut self, key: &str, value: &str) {
         match key {
             "run_id" => self.run_id = text(value),
+            "config_file" => self.config_file = Some(value.to_owned()),
             "redis_version" => self.version = text(value),
             "valkey_version" => self.valkey_version = text(value),
             "uptime_in_seconds" => self.uptime_s = value.parse().ok(),

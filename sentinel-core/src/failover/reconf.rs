@@ -9,6 +9,7 @@ use super::core::FailoverCore;
 use super::types::{FailoverEffect, Operation, OperationResult};
 use super::work::{Reconf, Repair, Scene, Work, wake_at};
 use crate::instance::{InstanceFacts, ReplicationLink, Report};
+use crate::lineage::Kinship;
 use crate::replicated::{Command, Plan, PlanCause, PlanOutcome};
 use crate::time::MonoTime;
 
@@ -36,6 +37,8 @@ enum Need {
     Unknown,
     /// Wrong, but still loading its data: it takes no orders until it has.
     Loading,
+    /// Not a server of this group: it is left alone.
+    Foreign,
 }
 
 fn need(facts: Option<&InstanceFacts>, master: &HostPort, work_since: MonoTime, now: MonoTime) -> Need {
@@ -45,6 +48,11 @@ fn need(facts: Option<&InstanceFacts>, master: &HostPort, work_since: MonoTime, 
     match &facts.report {
         Some(report) if report.at >= work_since => match need_by_report(report, master) {
             Need::Demotion | Need::Correction if facts.class == EvidenceClass::Loading => Need::Loading,
+            Need::Demotion | Need::Correction => match facts.kinship {
+                Kinship::Ours => need_by_report(report, master),
+                Kinship::Unknown => Need::Unknown,
+                Kinship::Foreign(_) => Need::Foreign,
+            },
             need => need,
         },
         _ => Need::Unknown,
@@ -159,7 +167,7 @@ impl FailoverCore {
             .get(replica)
             .is_some_and(|r| r.stage.is_some() && scene.now.ms_since(r.sent_at) < RECONNECT_PATIENCE_MS);
         match need {
-            Need::Nothing | Need::Loading => false,
+            Need::Nothing | Need::Loading | Need::Foreign => false,
             // The transaction itself cuts this node's own probe link: it is back in a moment.
             Need::Unknown => (reachable || just_sent) && !given_up,
             Need::Patience => !given_up,
@@ -182,7 +190,7 @@ impl FailoverCore {
         for (replica, need) in needs {
             match need {
                 Need::Nothing => self.forget_repair(scene, &replica),
-                Need::Patience | Need::Unknown | Need::Loading => {}
+                Need::Patience | Need::Unknown | Need::Loading | Need::Foreign => {}
                 Need::Correction if !self.grace_is_over(scene, &replica) => {}
                 Need::Demotion | Need::Correction => self.follow(scene, &replica, need, false, effects),
             }

@@ -8,6 +8,7 @@ use sentinel_proto::role::{ReplicaLink, RoleReport};
 use super::*;
 use crate::fixture::{at, name, options, three_nodes};
 use crate::instance::{InstanceFacts, ReplicationLink, Report, ReportedRole};
+use crate::lineage::{Kinship, Sign};
 use crate::replicated::{Group, Outcome, PlanOutcome, apply};
 
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ struct Server {
     offset: i64,
     paused: bool,
     refuses: Option<&'static str>,
+    kinship: Kinship,
 }
 
 struct World {
@@ -43,6 +45,7 @@ impl World {
             offset: 100,
             paused: false,
             refuses: None,
+            kinship: Kinship::Ours,
         };
         let servers = BTreeMap::from([
             (at(6379), server(None)),
@@ -211,6 +214,7 @@ impl World {
         for (address, server) in self.servers.clone() {
             let mut facts = InstanceFacts::new(address.clone(), self.now);
             facts.connected = server.up;
+            facts.kinship = server.kinship;
             facts.sdown_since = (!server.up).then_some(self.now);
             facts.report = Some(Report {
                 role: if server.follows.is_none() {
@@ -668,4 +672,34 @@ fn nothing_is_done_in_tilt() {
         "{}",
         world.transcript
     );
+}
+
+/// I6: a foreign server at a known address is neither demoted nor promoted, and holds nothing up.
+#[test]
+fn a_foreign_server_is_left_alone() {
+    for follows in [None, Some(at(6380))] {
+        let mut world = World::new();
+        let server = world.servers.get_mut(&at(6381)).unwrap();
+        (server.follows, server.kinship) = (follows, Kinship::Foreign(Sign::OtherHistory));
+        world.run(3_000);
+        assert_eq!(world.lines(), Vec::<&str>::new());
+        world.servers.get_mut(&at(6379)).unwrap().up = false;
+        world.open(ME, false, None);
+        world.run(3_000);
+        assert!(world.group().plan.is_none(), "{}", world.transcript);
+        assert_eq!(world.group().address, at(6380));
+        assert!(!world.transcript.contains("6381 SLAVEOF"), "{}", world.transcript);
+    }
+}
+
+#[test]
+fn a_server_that_nobody_has_looked_at_waits() {
+    let mut world = World::new();
+    let server = world.servers.get_mut(&at(6381)).unwrap();
+    (server.follows, server.kinship) = (None, Kinship::Unknown);
+    world.run(1_000);
+    assert_eq!(world.lines(), Vec::<&str>::new());
+    world.servers.get_mut(&at(6381)).unwrap().kinship = Kinship::Ours;
+    world.run(100);
+    assert!(world.transcript.contains("6381 SLAVEOF"), "{}", world.transcript);
 }

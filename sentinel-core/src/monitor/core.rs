@@ -60,6 +60,10 @@ pub struct MonitorCore {
     pub(super) info_at: Option<MonoTime>,
     pub(super) info_text: Option<Arc<str>>,
     pub(super) announced: bool,
+    /// `run_id` of the last process that was seen in its place in the group.
+    pub(super) member_run: Option<String>,
+    /// `run_id` of the last foreign process that was warned of.
+    pub(super) warned_run: Option<String>,
     /// The link is new: who answers may be another process than before.
     introduce: bool,
     /// Wake-up asked for last, to notice stalls.
@@ -93,6 +97,8 @@ impl MonitorCore {
             info_at: None,
             info_text: None,
             announced: true,
+            member_run: None,
+            warned_run: None,
             introduce: true,
             expected_wake: None,
             last_step: now,
@@ -116,11 +122,15 @@ impl MonitorCore {
             } if generation == self.generation => {
                 self.probed(&ping, role, now, effects);
             }
-            MonitorInput::Info(report) => self.informed(&report, now, effects),
+            MonitorInput::Info(report) => {
+                self.note_origin(&report, false);
+                self.informed(&report, now, effects);
+            }
             MonitorInput::FullInfo(report, text) => {
                 self.info_at = Some(now);
                 self.info_text = Some(text);
                 self.announced = report.replica_announced.unwrap_or(true);
+                self.note_origin(&report, true);
                 self.informed(&report, now, effects);
             }
             MonitorInput::RoleSeen(role) => self.role_seen(role, now, effects),
@@ -130,6 +140,7 @@ impl MonitorCore {
             | MonitorInput::Probed { .. }
             | MonitorInput::Timer => {}
         }
+        self.review_kinship(effects);
         self.act(now, effects);
         self.update_silence(now);
         self.kill_script(now, effects);
@@ -235,6 +246,7 @@ impl MonitorCore {
         self.failures = 0;
         self.in_flight = None;
         self.role_refused = false;
+        self.forget_origin();
         self.introduce = true;
         self.schedule = Schedule {
             next_probe: now,
@@ -287,6 +299,10 @@ impl MonitorCore {
         self.in_flight = None;
         self.last_reply = now;
         let class = classify(ping);
+        if self.facts.class == EvidenceClass::Loading && class == EvidenceClass::Alive {
+            // Now it can be said what it has loaded.
+            self.schedule.next_info = now;
+        }
         self.observe(class, now);
         let emptied = self.facts.emptied_since;
         self.facts.emptied_since = emptied.filter(|since| now.ms_since(*since) < EMPTIED_MS);
@@ -363,7 +379,8 @@ impl MonitorCore {
             let due = self
                 .info_at
                 .is_none_or(|at| now.ms_since(at) >= self.periods.info_ms);
-            let full = due || self.introduce || !self.watching();
+            let stranger = self.facts.origin.is_none();
+            let full = due || self.introduce || stranger || !self.watching();
             self.introduce = false;
             self.schedule.next_info = now.plus(self.info_period_ms());
             effects.push(MonitorEffect::SendInfo { full });

@@ -23,6 +23,7 @@ mod access;
 mod busy;
 mod core;
 mod judge;
+mod kinship;
 mod periods;
 mod reports;
 mod types;

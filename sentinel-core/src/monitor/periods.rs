@@ -62,7 +62,7 @@ impl MonitorCore {
                 .is_none_or(|r| r.link != ReplicationLink::Up);
         if self.assignment.attention && replica {
             SUSPECT_PROBE_PERIOD_MS
-        } else if link_down || self.role_refused {
+        } else if link_down || self.role_refused || self.facts.origin.is_none() {
             INFO_WATCH_PERIOD_MS
         } else {
             self.periods.info_ms

@@ -2,6 +2,7 @@ use sentinel_proto::role::{ReplicaLink, RoleReport};
 use sentinel_proto::types::MasterName;
 
 use super::*;
+use crate::fixture::at;
 
 /// A monitor with a model instance: answers each effect after a round trip of 1 ms, or not at all.
 struct World {
@@ -35,6 +36,8 @@ fn assignment(down_after_ms: u64) -> Assignment {
         down_after_ms,
         crash_down_after_ms: 0,
         reboot_down_after_ms: 0,
+        group: Arc::new([6379, 6380].map(at).into()),
+        lineage: Arc::default(),
         attention: false,
     }
 }
@@ -430,5 +433,7 @@ fn a_stall_while_connecting_is_not_silence_either() {
     assert_eq!(world.events, vec![]);
 }
 
+#[path = "kinship_tests.rs"]
+mod kinship;
 #[path = "restart_tests.rs"]
 mod restarts;

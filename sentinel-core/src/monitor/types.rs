@@ -1,5 +1,6 @@
 //! Inputs and effects of a monitor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sentinel_proto::EvidenceClass;
@@ -8,6 +9,7 @@ use sentinel_proto::info::{InstanceReport, ReportedRole};
 use sentinel_proto::role::RoleReport;
 use sentinel_proto::types::{HostPort, MasterName};
 
+use crate::lineage::Lineage;
 use crate::time::MonoTime;
 
 /// Probes are at most this far apart, in milliseconds (Sentinel's ping period).
@@ -40,6 +42,10 @@ pub struct Assignment {
     pub crash_down_after_ms: u64,
     /// `master-reboot-down-after-period`; 0 = off.
     pub reboot_down_after_ms: u64,
+    /// All addresses of the group.
+    pub group: Arc<BTreeSet<HostPort>>,
+    /// How its servers are told from foreign ones.
+    pub lineage: Arc<Lineage>,
     /// The group is suspect or has an open plan: probe fast and poll replication state.
     pub attention: bool,
 }

@@ -7,11 +7,13 @@ use sentinel_proto::event::{Event, EventName, InstanceRef};
 use sentinel_proto::peer::Opinion;
 use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 
+use super::lineage;
 use super::open;
 use super::opinion::{differs, own_opinion, show};
 use super::tilt::Tilt;
 use super::types::{GroupSoft, Hold, QuorumEffect, QuorumInput};
 use crate::instance::InstanceFacts;
+use crate::lineage::Kinship;
 use crate::odown::{OPINION_REFRESH_MS, OPINION_TTL_MS, Subject, crash_is_plausible, tally};
 use crate::replicated::{Command, Group, State};
 use crate::time::MonoTime;
@@ -278,6 +280,7 @@ impl QuorumCore {
         }
         judge(&group, soft, self.me, now, wall, effects);
         self.discover(name, &group, now, wall, effects);
+        lineage::record(self, name, &group, now, effects);
         open::consider(self, name, &group, now, wall, effects);
     }
 
@@ -353,8 +356,10 @@ fn backoff_ms(failures: u32) -> u64 {
 
 fn attend(name: &MasterName, group: &Group, soft: &mut GroupSoft, effects: &mut Vec<QuorumEffect>) {
     let own = soft.instances.get(&group.address);
-    let suspect =
-        own.is_some_and(|f| f.silent_since.is_some() || f.sdown_since.is_some() || f.emptied_since.is_some());
+    let suspect = own.is_some_and(|f| {
+        let replaced = f.emptied_since.is_some() || matches!(f.kinship, Kinship::Foreign(_));
+        f.silent_since.is_some() || f.sdown_since.is_some() || replaced
+    });
     let others = soft.opinions.values().any(|(o, _)| o.down);
     let attention = suspect || others || group.plan.is_some();
     if attention != soft.attention {

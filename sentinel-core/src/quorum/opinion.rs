@@ -7,6 +7,7 @@ use sentinel_proto::{EvidenceClass, HostPort};
 use super::core::replica_facts;
 use super::types::{GroupSoft, QuorumEffect};
 use crate::instance::InstanceFacts;
+use crate::lineage::Kinship;
 use crate::replicated::Group;
 use crate::time::MonoTime;
 
@@ -17,13 +18,17 @@ pub(super) fn own_opinion(group: &Group, soft: &GroupSoft, in_tilt: bool, now: M
     // An emptied master is given up only if somebody else still has the data.
     let holds_data =
         |r: &InstanceFacts| r.connected && r.keys > Some(0) && r.role() == Some(ReportedRole::Replica);
+    let same_data =
+        |r: &InstanceFacts| holds_data(r) && r.origin.as_ref().is_some_and(|o| group.lineage.knows(&o.id));
+    let foreign =
+        matches!(facts.kinship, Kinship::Foreign(_)) && replica_facts(group, soft).into_iter().any(same_data);
     let emptied = facts.emptied_since.is_some() && replica_facts(group, soft).into_iter().any(holds_data);
     Some(Opinion {
         master: group.name.clone(),
         address: group.address.clone(),
         config_epoch: group.config_epoch,
-        down: !in_tilt && (facts.sdown_since.is_some() || emptied),
-        class: match (wrong_role, emptied) {
+        down: !in_tilt && (facts.sdown_since.is_some() || emptied || foreign),
+        class: match (wrong_role, emptied || foreign) {
             (true, _) => EvidenceClass::WrongRole,
             (_, true) => EvidenceClass::Foreign,
             _ => facts.class,

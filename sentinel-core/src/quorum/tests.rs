@@ -390,3 +390,6 @@ fn an_emptied_master_is_given_up_at_once_if_a_replica_still_has_the_data() {
         assert_eq!(!world.proposals().is_empty(), opens);
     }
 }
+
+#[path = "lineage_tests.rs"]
+mod lineage_news;

@@ -113,4 +113,6 @@ pub struct GroupSoft {
     pub(super) closed_plans: u64,
     pub(super) no_good_announced: bool,
     pub(super) agreeing: u32,
+    /// Since when the lineage in the log is behind.
+    pub(super) lineage_since: Option<MonoTime>,
 }

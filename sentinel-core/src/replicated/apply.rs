@@ -38,7 +38,8 @@ fn apply_command(state: &mut State, index: u64, command: &Command) -> Applied {
         | Command::SetOptions { .. }
         | Command::SetAddress { .. }
         | Command::Reset { .. }
-        | Command::AddReplicas { .. } => super::apply_group::apply_group(state, index, command),
+        | Command::AddReplicas { .. }
+        | Command::RecordLineage { .. } => super::apply_group::apply_group(state, index, command),
         Command::Import { .. } => super::apply_import::apply_import(state, index, command),
         Command::OpenFailover { .. } => open_failover(state, command),
         Command::Choose {
@@ -71,19 +72,14 @@ fn apply_command(state: &mut State, index: u64, command: &Command) -> Applied {
             executor_generation,
             executor,
             at,
-        } => {
-            if !state.members.contains_key(executor) {
-                return Err(Rejection::NotAMember(*executor));
-            }
-            reassign(
-                state,
-                master,
-                *failover_epoch,
-                *executor_generation,
-                *executor,
-                *at,
-            )
-        }
+        } => reassign(
+            state,
+            master,
+            *failover_epoch,
+            *executor_generation,
+            *executor,
+            *at,
+        ),
         Command::Close {
             master,
             failover_epoch,
@@ -275,6 +271,9 @@ fn reassign(
     executor: NodeId,
     at: WallTime,
 ) -> Applied {
+    if !state.members.contains_key(&executor) {
+        return Err(Rejection::NotAMember(executor));
+    }
     let group = group_mut(state, master)?;
     let plan = open_plan(group, failover_epoch)?;
     if plan.executor_generation != executor_generation {

@@ -8,6 +8,7 @@ use super::apply::group_mut;
 use super::change::Change;
 use super::command::{Command, Rejection};
 use super::state::{Group, GroupOptions, KnownReplica, OptionChange, State};
+use crate::lineage::Lineage;
 
 /// See [`super::apply`].
 pub(super) fn apply_group(
@@ -39,6 +40,12 @@ pub(super) fn apply_group(
             replicas,
             at,
         } => add_replicas(state, master, listed_by, replicas, *at),
+        Command::RecordLineage {
+            master,
+            address,
+            ids,
+            files,
+        } => record_lineage(state, master, address, ids, files),
         _ => Err(Rejection::WrongPhase),
     }
 }
@@ -74,6 +81,7 @@ fn monitor(
         replicas: Default::default(),
         plan: None,
         history: Default::default(),
+        lineage: Default::default(),
     });
     state.groups.insert(master.clone(), Arc::clone(&group));
     Ok(vec![Change::Monitored(group)])
@@ -164,6 +172,8 @@ fn set_address(
     group.address = address.clone();
     group.config_epoch = epoch;
     group.replicas.remove(address);
+    // The operator's word: whatever is there is this group's data now.
+    group.lineage = Arc::default();
     Ok(vec![
         Change::EpochRaised(epoch),
         Change::AddressSet {
@@ -224,4 +234,25 @@ fn add_replicas(
         .into_iter()
         .map(|r| Change::ReplicaAdded(master.clone(), r))
         .collect())
+}
+
+fn record_lineage(
+    state: &mut State,
+    master: &MasterName,
+    address: &HostPort,
+    ids: &[String],
+    files: &[String],
+) -> Result<Vec<Change>, Rejection> {
+    let known = state.groups.get(master).ok_or(Rejection::NoSuchMaster)?;
+    if known.address != *address {
+        return Err(Rejection::Stale(format!(
+            "the committed master is {}",
+            known.address
+        )));
+    }
+    let mut lineage = Lineage::clone(&known.lineage);
+    if lineage.add(ids, files) {
+        group_mut(state, master)?.lineage = Arc::new(lineage);
+    }
+    Ok(Vec::new())
 }

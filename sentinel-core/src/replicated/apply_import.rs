@@ -99,6 +99,7 @@ pub(super) fn apply_import(
                 replicas: known(replicas, address, *at),
                 plan: None,
                 history: Default::default(),
+                lineage: Default::default(),
             });
             changes.push(Change::Monitored(Arc::clone(&group)));
             changes.extend(

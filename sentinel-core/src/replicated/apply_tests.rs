@@ -347,3 +347,31 @@ proptest! {
         prop_assert_eq!(a, b);
     }
 }
+
+#[test]
+fn the_lineage_grows_with_the_master_and_starts_anew_with_an_operators_address() {
+    let mut state = group_of_three();
+    let record = |from: u16, id: &str| Command::RecordLineage {
+        master: name(),
+        address: at(from),
+        ids: vec![id.to_owned()],
+        files: vec!["/etc/redis.conf".to_owned()],
+    };
+    for id in ["aaaa", "bbbb", "aaaa"] {
+        assert_eq!(apply(&mut state, 10, &record(6379, id)), (Outcome::Done, vec![]));
+    }
+    let (outcome, _) = apply(&mut state, 11, &record(6380, "cccc"));
+    assert!(
+        matches!(outcome, Outcome::Rejected(Rejection::Stale(_))),
+        "{outcome:?}"
+    );
+    assert_eq!(state.groups[&name()].lineage.ids, ["aaaa", "bbbb"]);
+    assert_eq!(state.groups[&name()].lineage.files, ["/etc/redis.conf"]);
+    let moved = Command::SetAddress {
+        master: name(),
+        address: at(6400),
+        expected: at(6379),
+    };
+    assert_eq!(apply(&mut state, 12, &moved).0, Outcome::Done);
+    assert!(state.groups[&name()].lineage.ids.is_empty());
+}

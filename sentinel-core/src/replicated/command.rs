@@ -160,6 +160,17 @@ pub enum Command {
         /// Proposer's clock.
         at: WallTime,
     },
+    /// Records how servers of a group are told from foreign ones: see [`crate::lineage`].
+    RecordLineage {
+        /// Name.
+        master: MasterName,
+        /// The master that it was learned from; stale when it is not the committed one.
+        address: HostPort,
+        /// Its replication ids, oldest first.
+        ids: Vec<String>,
+        /// Configuration files of the group's servers.
+        files: Vec<String>,
+    },
 }
 
 /// The answer of `apply`.

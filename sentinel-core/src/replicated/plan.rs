@@ -56,6 +56,8 @@ pub enum RefusalReason {
     PromotionFailed,
     /// Never in sync since it started, and empty: promoting it would lose everything.
     Blank,
+    /// Its data is not this group's.
+    ForeignLineage,
 }
 
 impl RefusalReason {
@@ -75,6 +77,7 @@ impl RefusalReason {
             Self::RankedLower => "ranked-lower",
             Self::PromotionFailed => "promotion-failed",
             Self::Blank => "blank",
+            Self::ForeignLineage => "foreign-lineage",
         }
     }
 }

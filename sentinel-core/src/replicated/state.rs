@@ -7,6 +7,7 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, SentinelId, WallTime};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{ClosedPlan, Plan};
+use crate::lineage::Lineage;
 
 /// Finished plans kept per group.
 pub const HISTORY_LENGTH: usize = 16;
@@ -52,6 +53,8 @@ pub struct Group {
     pub plan: Option<Plan>,
     /// Finished failovers, oldest first, at most [`HISTORY_LENGTH`].
     pub history: VecDeque<ClosedPlan>,
+    /// How servers of this group are told from foreign ones.
+    pub lineage: Arc<Lineage>,
 }
 
 /// What is replicated about a replica.

@@ -3,7 +3,7 @@
 //! Mailbox 8192 (applied states are never dropped: the gateway awaits delivery). A panic anywhere aborts the process
 //! (see `main.rs`), so there is nothing to restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, Recipient};
@@ -102,9 +102,10 @@ impl Supervisor {
     fn reconcile(&mut self, group: &Group) -> bool {
         let mut started = false;
         let addresses = std::iter::once(&group.address).chain(group.replicas.keys());
-        for address in addresses.cloned().collect::<Vec<_>>() {
+        let members: Arc<BTreeSet<HostPort>> = Arc::new(addresses.cloned().collect());
+        for address in members.iter() {
             let key = (group.name.clone(), address.clone());
-            let assignment = self.assignment(group, &address);
+            let assignment = self.assignment(group, &members, address);
             let settings = LinkSettings::new(
                 address.clone(),
                 &group.options,
@@ -129,7 +130,7 @@ impl Supervisor {
         started
     }
 
-    fn assignment(&self, group: &Group, address: &HostPort) -> Assignment {
+    fn assignment(&self, group: &Group, members: &Arc<BTreeSet<HostPort>>, address: &HostPort) -> Assignment {
         let role = if *address == group.address {
             ReportedRole::Master
         } else {
@@ -143,6 +144,8 @@ impl Supervisor {
             down_after_ms: group.options.down_after_ms,
             crash_down_after_ms: group.options.crash_down_after_ms,
             reboot_down_after_ms: group.options.master_reboot_down_after_ms,
+            group: Arc::clone(members),
+            lineage: Arc::clone(&group.lineage),
             attention: self.attention.get(&group.name).copied().unwrap_or(false),
         }
     }

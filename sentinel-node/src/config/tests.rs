@@ -226,6 +226,7 @@ fn state_of(masters: &[MasterConfig]) -> State {
             config_epoch: 0,
             replicas: BTreeMap::new(),
             plan: None,
+            lineage: Default::default(),
             history: std::collections::VecDeque::new(),
         };
         state.groups.insert(master.name.clone(), Arc::new(group));

@@ -35,6 +35,7 @@ fn state(names: &[&str]) -> State {
             config_epoch: 5,
             replicas: BTreeMap::from([(HostPort::new("::1", 6380), replica)]),
             plan: None,
+            lineage: Default::default(),
             history: [].into(),
         };
         state.groups.insert(name, Arc::new(group));

@@ -59,6 +59,7 @@ fn group(master: u16) -> Group {
         config_epoch: 0,
         replicas: BTreeMap::from(replicas),
         plan: None,
+        lineage: Default::default(),
         history: VecDeque::new(),
     }
 }

@@ -142,6 +142,24 @@ impl Event {
         )
     }
 
+    /// `+foreign-instance` (ours): the server is left alone, because of `sign`; what the operator can do about it.
+    #[must_use]
+    pub fn foreign_instance(instance: &InstanceRef, sign: &str) -> Self {
+        let rest = format!(
+            "#{sign}: it is not touched. If it belongs here, let it follow the master by hand (REPLICAOF); else \
+             give it another address, then SENTINEL RESET"
+        );
+        Self::with(EventName::ForeignInstance, instance, &rest)
+    }
+
+    /// `+foreign-sentinel` (ours): it is not believed; what the operator can do about it.
+    #[must_use]
+    pub fn foreign_sentinel(sentinel: &InstanceRef) -> Self {
+        let rest = "#not of this group: its messages are ignored, but it may fail this master over by itself. Stop it, \
+                    or its watch of this master";
+        Self::with(EventName::ForeignSentinel, sentinel, rest)
+    }
+
     /// `+tilt`.
     #[must_use]
     pub fn tilt_entered() -> Self {

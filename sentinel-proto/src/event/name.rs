@@ -149,6 +149,10 @@ catalogue! {
     ConvertToSlave = "+convert-to-slave" Notice,
     /// A replica of the wrong master is repointed.
     FixSlaveConfig = "+fix-slave-config" Notice,
+    /// Ours: the server at this address holds data that is not the group's.
+    ForeignInstance = "+foreign-instance" Warning,
+    /// Ours: a sentinel that is not of this group watches the same master.
+    ForeignSentinel = "+foreign-sentinel" Warning,
     /// TILT mode begins.
     Tilt = "+tilt" Warning,
     /// TILT mode ends.
