@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod acl;
 pub mod failover;
 #[cfg(test)]
 mod fixture;
