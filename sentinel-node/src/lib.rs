@@ -8,6 +8,7 @@
 //! Client reads never go through an actor: they read [`view::NodeView`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod acl;
 pub mod actors;
 pub mod admin;
 pub mod background;

@@ -39,13 +39,16 @@ const APPLIED_QUEUE: usize = 1_024;
 /// # Errors
 /// When the process cannot start: the text names what is wrong and what to do.
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let mut settings = Settings::from_config(&config);
+    let read = settings.acl.read_file(&config);
+    read.map_err(|reason| anyhow!(reason))?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime
         .context("cannot start the runtime")?
-        .block_on(serve(config))
+        .block_on(serve(config, settings))
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock::start());
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
@@ -97,7 +100,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let founding = founder_settings(&config);
     let founder = Founder::start(founding, peers.clone(), raft.clone(), Arc::clone(&clock));
 
-    let (context, requests) = context(&config, (view, hub), gateway, &peers, &clock, &stop);
+    let (context, requests) = context(settings, &config, (view, hub), gateway, &peers, &clock, &stop);
     listeners.serve(&context, &config, recorder());
     background::say_ready(config.supervised);
     let lines = Source {
@@ -198,6 +201,7 @@ fn recorder() -> Option<PrometheusHandle> {
 
 /// What client connections share, and what they ask of the file's writer.
 fn context(
+    settings: Settings,
     config: &Config,
     (view, hub): (Arc<NodeView>, Hub),
     gateway: GatewayHandle,
@@ -206,10 +210,7 @@ fn context(
     stop: &CancellationToken,
 ) -> (Arc<Context>, Option<Requests>) {
     let (rewriter, requests) = Rewriter::new(config);
-    let settings = Settings {
-        rewriter,
-        ..Settings::from_config(config)
-    };
+    let settings = Settings { rewriter, ..settings };
     let (control, acceptor) = (Arc::new(gateway), Arc::new(peers.clone()));
     let context = Context::new(
         view,
@@ -220,6 +221,7 @@ fn context(
         settings,
         stop.clone(),
     );
+    peers.check_users_of(context.acl.clone());
     (Arc::new(context), requests)
 }
 

@@ -5,6 +5,7 @@
 
 mod differences;
 mod normal;
+mod normal_acl;
 mod reply;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use differences::{DIFFERENCES, LOCKED_DIFFERENCES};
+use differences::{ACL_DIFFERENCES, DIFFERENCES, Difference, LOCKED_DIFFERENCES};
 use integration::harness::process::find_program;
 use integration::harness::resp::encode;
 use integration::harness::sentinel::Program;
@@ -24,6 +25,30 @@ use sentinel_proto::resp::split_words;
 
 const COMMANDS: &str = include_str!("commands.txt");
 const LOCKED_COMMANDS: &str = include_str!("locked.txt");
+const ACL_COMMANDS: &str = include_str!("acl.txt");
+
+/// The users of `acl.txt`.
+const ACL_USERS: &[&str] = &[
+    "user app on >p resetchannels &+switch* &foo +@connection -client +client|setname +client|getname +client|id +role \
+     +subscribe +psubscribe +unsubscribe +punsubscribe +publish +sentinel|get-master-addr-by-name +sentinel|master \
+     +sentinel|masters +sentinel|replicas +sentinel|slaves +sentinel|sentinels +sentinel|myid",
+    "user all on >p ~* &* +@all",
+    "user off off >p +@all",
+    "user sel on nopass (+ping) (+subscribe &a) (+psubscribe &b*) (+publish &c)",
+    "user first on >p +ping|foo",
+    "user most on >p +@all -sentinel|masters -ping -acl|list",
+    "user ro on >p -@all +@admin -sentinel|reset -sentinel|remove",
+];
+
+/// A list of requests, and where our replies differ.
+struct List {
+    cases: &'static str,
+    differences: &'static [Difference],
+    /// Clients must give a password: only RESP2, as HELLO 3 needs it (such lists have it in their cases).
+    locked: bool,
+    /// Replies are about users.
+    acl: bool,
+}
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A "raw" line: `\r`, `\n` and `\\` stand for one byte each.
@@ -71,7 +96,7 @@ impl Side {
     }
 
     /// Sends a case on a new connection, ends it, and gives everything that came back.
-    fn ask(&self, case: &str, resp3: bool) -> Result<String> {
+    fn ask(&self, case: &str, resp3: bool, acl: bool) -> Result<String> {
         let mut bytes = Vec::new();
         if resp3 {
             bytes.extend(encode(&["HELLO", "3"]));
@@ -106,8 +131,15 @@ impl Side {
         }
         let replies = reply::read_all(&answer)
             .with_context(|| format!("{case} was answered {:?}", String::from_utf8_lossy(&answer)))?;
-        let shown = replies.iter().map(|reply| self.names.normal(reply).shown());
-        Ok(shown.collect())
+        let normal = |reply| {
+            let reply = self.names.normal(reply);
+            if acl {
+                normal_acl::normal(case, reply)
+            } else {
+                reply
+            }
+        };
+        Ok(replies.iter().map(|reply| normal(reply).shown()).collect())
     }
 }
 
@@ -145,17 +177,18 @@ fn cases(text: &str) -> Vec<&str> {
     lines.collect()
 }
 
-fn compare(options: &ClusterOptions, locked: bool, list: &str) -> Result<()> {
+fn compare(options: &ClusterOptions, list: &List) -> Result<()> {
     if find_program("redis-sentinel").is_none() {
         eprintln!(
             "SKIPPED: there is no redis-sentinel to compare with (deploy/install-deps.sh sentinel installs it)"
         );
         return Ok(());
     }
+    let locked = list.locked;
     let stock = Side::start(Program::Stock, options.clone(), locked).context("redis-sentinel")?;
     let ours = Side::start(Program::built_here()?, options.clone(), locked).context("sentinel-node")?;
-    let differences = if locked { LOCKED_DIFFERENCES } else { DIFFERENCES };
-    let known: BTreeSet<&str> = differences
+    let known: BTreeSet<&str> = list
+        .differences
         .iter()
         .flat_map(|(_, cases)| *cases)
         .copied()
@@ -163,16 +196,18 @@ fn compare(options: &ClusterOptions, locked: bool, list: &str) -> Result<()> {
     let mut seen = BTreeSet::new();
     let mut failures = Vec::new();
     let mut asked = 0;
-    // HELLO 3 needs the password: those lists have it in their cases.
     let protocols: &[bool] = if locked { &[false] } else { &[false, true] };
     for resp3 in protocols.iter().copied() {
         if !locked {
             settle(&stock.cluster)?;
             settle(&ours.cluster)?;
         }
-        for case in cases(list) {
+        for case in cases(list.cases) {
             asked += 1;
-            let (theirs, mine) = (stock.ask(case, resp3)?, ours.ask(case, resp3)?);
+            let (theirs, mine) = (
+                stock.ask(case, resp3, list.acl)?,
+                ours.ask(case, resp3, list.acl)?,
+            );
             if theirs == mine {
                 continue;
             }
@@ -186,7 +221,7 @@ fn compare(options: &ClusterOptions, locked: bool, list: &str) -> Result<()> {
             ));
         }
     }
-    let stale = cases(list)
+    let stale = cases(list.cases)
         .into_iter()
         .filter(|case| known.contains(case) && !seen.contains(case));
     for case in stale.collect::<BTreeSet<_>>() {
@@ -202,8 +237,8 @@ fn compare(options: &ClusterOptions, locked: bool, list: &str) -> Result<()> {
     Ok(())
 }
 
-fn run(name: &str, options: &ClusterOptions, locked: bool, list: &str) {
-    if let Err(error) = compare(options, locked, list) {
+fn run(name: &str, options: &ClusterOptions, list: &List) {
+    if let Err(error) = compare(options, list) {
         eprintln!("FAILED: {error:#}");
         eprintln!("REPRODUCE WITH: cargo test -p integration --test compat -- --exact --nocapture {name}");
         panic!("{name} failed");
@@ -214,20 +249,51 @@ fn run(name: &str, options: &ClusterOptions, locked: bool, list: &str) {
 fn replies_are_those_of_redis_sentinel() {
     let mut options = ClusterOptions::down_after(30_000);
     options.settings.failover_timeout_ms = 60_000;
-    run("replies_are_those_of_redis_sentinel", &options, false, COMMANDS);
+    let list = List {
+        cases: COMMANDS,
+        differences: DIFFERENCES,
+        locked: false,
+        acl: false,
+    };
+    run("replies_are_those_of_redis_sentinel", &options, &list);
 }
 
 #[test]
 fn replies_before_authentication_are_those_of_redis_sentinel() {
+    let list = List {
+        cases: LOCKED_COMMANDS,
+        differences: LOCKED_DIFFERENCES,
+        locked: true,
+        acl: false,
+    };
+    run(
+        "replies_before_authentication_are_those_of_redis_sentinel",
+        &single(&["requirepass hush"]),
+        &list,
+    );
+}
+
+#[test]
+fn replies_about_users_are_those_of_redis_sentinel() {
+    let list = List {
+        cases: ACL_COMMANDS,
+        differences: ACL_DIFFERENCES,
+        locked: false,
+        acl: true,
+    };
+    run(
+        "replies_about_users_are_those_of_redis_sentinel",
+        &single(ACL_USERS),
+        &list,
+    );
+}
+
+/// One sentinel with these lines, and one master.
+fn single(lines: &[&str]) -> ClusterOptions {
     let mut options = ClusterOptions::down_after(30_000);
     options.sentinels = 1;
     options.replicas = 0;
     options.settings.odown_quorum = 1;
-    options.settings.extra = vec![String::from("requirepass hush")];
-    run(
-        "replies_before_authentication_are_those_of_redis_sentinel",
-        &options,
-        true,
-        LOCKED_COMMANDS,
-    );
+    options.settings.extra = lines.iter().copied().map(String::from).collect();
+    options
 }

@@ -54,7 +54,8 @@ pub fn merge<W: AsRef<[u8]>>(words: &[W]) -> Result<Vec<Vec<u8>>, Unmatched> {
     for word in words {
         let word = word.as_ref();
         open = match open.take() {
-            None if word.starts_with(b"(") && !word.ends_with(b")") => Some((word, word.to_vec())),
+            // As in Redis, one that was open is forgotten.
+            _ if word.starts_with(b"(") && !word.ends_with(b")") => Some((word, word.to_vec())),
             None => {
                 rules.push(word.to_vec());
                 None

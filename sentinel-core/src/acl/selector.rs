@@ -75,6 +75,8 @@ impl Selector {
             b"resetchannels" => self.set_all_channels(false),
             b"allcommands" | b"+@all" => self.set_all_commands(true),
             b"nocommands" | b"-@all" => self.set_all_commands(false),
+            // Valkey 9.1 writes it into every file; a sentinel has no databases.
+            b"alldbs" => {}
             _ => {
                 return match rule {
                     [b'~', pattern @ ..] => self.add_keys(pattern, true, true),
@@ -162,6 +164,9 @@ impl Selector {
     }
 
     fn add_keys_with_rights(&mut self, rest: &[u8]) -> Result<(), RuleError> {
+        if self.all_keys {
+            return Err(RuleError::AfterAllKeys);
+        }
         let (mut read, mut write) = (false, false);
         let mut pattern = rest;
         while let [byte, behind @ ..] = pattern {

@@ -22,7 +22,7 @@ pub struct Policy {
 }
 
 /// A user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     pub(super) name: Vec<u8>,
     pub(super) enabled: bool,
@@ -34,6 +34,18 @@ pub struct User {
     pub(super) selectors: Vec<Selector>,
     /// Tells it from a user of the same name that was deleted before.
     pub(super) incarnation: u64,
+}
+
+impl std::fmt::Debug for User {
+    /// Hashes of passwords never reach a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("name", &String::from_utf8_lossy(&self.name))
+            .field("enabled", &self.enabled)
+            .field("root", &self.root)
+            .field("selectors", &self.selectors)
+            .finish_non_exhaustive()
+    }
 }
 
 impl User {

@@ -33,7 +33,7 @@ pub fn is_name(name: &[u8]) -> bool {
 }
 
 /// The table of users, cheap to copy: a change makes a new table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Users {
     default: Arc<User>,
     others: BTreeMap<Vec<u8>, Arc<User>>,

@@ -34,7 +34,7 @@ pub(super) fn deserves_warning(name: &str) -> bool {
     name.starts_with("tls-")
         || matches!(
             name,
-            "aclfile" | "loadmodule" | "rename-command" | "syslog-enabled" | "unixsocket" | "user"
+            "loadmodule" | "rename-command" | "syslog-enabled" | "unixsocket"
         )
 }
 

@@ -13,6 +13,7 @@
 //! Deviation from Sentinel: no `chdir` on `dir`; relative paths are resolved against it instead, so that several nodes
 //! can live in one process.
 
+mod acl;
 mod compose;
 mod journal;
 mod kind;
@@ -30,6 +31,7 @@ mod tests;
 mod types;
 mod wanted;
 
+pub use acl::AclConfig;
 pub use compose::{Rewritten, rewritten, was_edited};
 pub(crate) use journal::journaled;
 pub use learned::Learned;

@@ -1,5 +1,6 @@
 //! The whole text to a [`Config`].
 
+use super::acl;
 use super::kind::BAD_DIRECTIVE;
 use super::known;
 use super::lines::{ConfigError, Includes, read_lines};
@@ -15,6 +16,7 @@ use super::types::Config;
 pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Config, ConfigError> {
     let mut config = Config::new();
     let mut queued = Vec::new();
+    let mut users = Vec::new();
     for line in read_lines(file, text, includes)? {
         let directive = line.words.first().map_or("", String::as_str);
         if directive == "sentinel" {
@@ -25,7 +27,9 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
         if let Some(kind) = kind {
             kind.check(line.args()).map_err(|reason| line.error(reason))?;
         }
-        if !plain::apply(&mut config, &line)? {
+        if directive == "user" {
+            users.push(line);
+        } else if !plain::apply(&mut config, &line)? {
             if kind.is_none() {
                 return Err(line.error(BAD_DIRECTIVE));
             }
@@ -37,6 +41,7 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
             }
         }
     }
+    acl::declare(&mut config, &users)?;
     sentinel::apply_all(&mut config, &queued, includes)?;
     Ok(config)
 }

@@ -27,6 +27,14 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
             let password = value(line)?;
             config.requirepass = (!password.is_empty()).then(|| password.to_owned());
         }
+        "aclfile" => {
+            let path = value(line)?;
+            config.acl.file = (!path.is_empty()).then(|| PathBuf::from(path));
+        }
+        "acllog-max-len" => {
+            config.acl.log_max_len = usize::try_from(integer(line, 0, i64::MAX)?).unwrap_or(usize::MAX);
+        }
+        "acl-pubsub-default" => config.acl.all_channels = value(line)?.eq_ignore_ascii_case("allchannels"),
         "protected-mode" => config.protected_mode = is_yes(line)?,
         "maxclients" => {
             let (low, high) = MAX_CLIENTS_RANGE;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sentinel_core::replicated::{GroupOptions, OptionChange};
 use sentinel_proto::{HostPort, MasterName, SentinelId};
 
+use super::acl::AclConfig;
 use super::learned::Learned;
 use super::seed;
 
@@ -207,6 +208,8 @@ pub struct Config {
     pub loglevel: LogLevel,
     /// `requirepass`.
     pub requirepass: Option<String>,
+    /// `user` lines and `acl*` directives.
+    pub acl: AclConfig,
     /// `protected-mode`, default no in sentinel mode.
     pub protected_mode: bool,
     /// `maxclients`.
@@ -248,6 +251,7 @@ impl Config {
             logfile: None,
             loglevel: LogLevel::default(),
             requirepass: None,
+            acl: AclConfig::default(),
             protected_mode: false,
             maxclients: 10_000,
             timeout_s: 0,

@@ -114,7 +114,15 @@ pub(super) fn content(main: &str, elsewhere: &[Vec<String>], own: &Own<'_>, stat
     plain(&present, own, &mut lines);
     if let Some(users) = own.users {
         lines.content.owned.insert("user".to_owned());
-        users.iter().for_each(|user| lines.push(user.clone(), true));
+        // A user that another file declares must not be declared twice.
+        let declared = |user: &&String| {
+            let name = words_of(user).and_then(|words| words.get(1).cloned());
+            elsewhere
+                .iter()
+                .any(|line| line.first().is_some_and(|word| word == "user") && line.get(1) == name.as_ref())
+        };
+        let ours = users.iter().filter(|user| !declared(user));
+        ours.for_each(|user| lines.push(user.clone(), true));
     }
     before_masters(own, &mut lines);
     for group in in_file_order(&present, state) {

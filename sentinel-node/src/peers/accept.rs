@@ -108,7 +108,12 @@ fn refuse(
     auth: &[Bytes],
 ) -> Option<Refusal> {
     let secret = &shared.live.load().secret;
-    if !secret.accepts(auth) {
+    let acl = shared.acl.get();
+    let is_user = acl.is_some_and(|acl| acl.proves_peer(auth));
+    // Where clients need a password, sentinels do.
+    let is_open = secret.is_none() && acl.is_none_or(|acl| acl.users().default_user().is_open());
+    let knows_secret = !secret.is_none() && secret.accepts(auth);
+    if !(is_user || is_open || knows_secret) {
         return Some(Refusal::same(if auth.is_empty() {
             "NOAUTH Authentication required."
         } else {
@@ -116,7 +121,7 @@ fn refuse(
         }));
     }
     let ip = remote.ip().to_canonical();
-    if secret.is_none() && !shared.allowed.load().contains(&ip) {
+    if is_open && !is_user && !shared.allowed.load().contains(&ip) {
         return Some(Refusal::same(format!(
             "DENIED {ip} is neither a member nor named by a 'sentinel peer' line here, and no password is set: \
              add the line, or set requirepass on all sentinels"

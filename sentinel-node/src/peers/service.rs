@@ -12,6 +12,7 @@ use sentinel_proto::{HostPort, NodeId, SentinelId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
+use crate::acl::Acl;
 use crate::clock::SharedClock;
 use crate::view::NodeView;
 
@@ -85,6 +86,7 @@ pub(super) struct Shared {
     pub(super) founding: OnceLock<mpsc::Sender<FoundQuestion>>,
     pub(super) notes: mpsc::Sender<Note>,
     pub(super) incoming: Arc<Semaphore>,
+    pub(super) acl: OnceLock<Acl>,
     connections: AtomicU64,
 }
 
@@ -165,6 +167,7 @@ impl Peers {
             founding: OnceLock::new(),
             notes,
             incoming: Arc::new(Semaphore::new(MAX_INCOMING)),
+            acl: OnceLock::new(),
             connections: AtomicU64::new(1),
         });
         let roster = tokio::spawn(Roster::new(Arc::clone(&shared)).run(inbox)).abort_handle();
@@ -179,6 +182,11 @@ impl Peers {
     /// Who answers `Found`. Until then it is refused. Only the first call counts.
     pub fn answer_founding(&self, questions: mpsc::Sender<FoundQuestion>) {
         let _ = self.shared.founding.set(questions);
+    }
+
+    /// Whose users may be peers, beside those who know the secret of the group. Only the first call counts.
+    pub fn check_users_of(&self, acl: Acl) {
+        let _ = self.shared.acl.set(acl);
     }
 
     /// The group this node belongs to became known or its log exists now: told to all peers.

@@ -201,7 +201,7 @@ impl Source {
     fn text(&self, present: &str) -> Result<Rewritten, String> {
         let (config, view) = (&self.config, &self.context.view);
         let parameters = self.context.parameters.load().shown();
-        let users = users(&self.context);
+        let users = self.context.acl.config_lines();
         let own = Own {
             node: view.node,
             myid: &view.myid,
@@ -216,11 +216,6 @@ impl Source {
         };
         rewritten(config, present, &own, &view.state.load())
     }
-}
-
-/// All users as lines of the file; `None` = they are not this file's to write, and its `user` lines stay.
-fn users(_: &Context) -> Option<Vec<String>> {
-    None
 }
 
 /// A failover that has not switched yet has the disk for itself.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use sentinel_core::time::MonoTime;
 use sentinel_proto::reply::session::ClientLine;
 use sentinel_proto::resp::Protocol;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::stream::Endpoint;
@@ -34,12 +34,14 @@ pub struct ClientInfo {
     pub patterns: AtomicUsize,
     /// What it said about itself.
     pub labels: ArcSwap<Labels>,
+    /// Told to a subscriber when users changed: it may have lost a channel.
+    pub recheck: Notify,
     /// Cancelled to end the connection.
     pub close: CancellationToken,
 }
 
-/// Names that a client gives itself.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+/// Names that a client gives itself, and who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
     /// CLIENT SETNAME.
     pub name: String,
@@ -49,6 +51,21 @@ pub struct Labels {
     pub lib_ver: String,
     /// Last command, in lower case.
     pub command: &'static str,
+    /// The user it authenticated as.
+    pub user: String,
+}
+
+impl Default for Labels {
+    /// Of a client that has said nothing yet.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            lib_name: String::new(),
+            lib_ver: String::new(),
+            command: "",
+            user: "default".to_owned(),
+        }
+    }
 }
 
 impl ClientInfo {
@@ -73,7 +90,7 @@ impl ClientInfo {
             channels: self.channels.load(Ordering::Relaxed),
             patterns: self.patterns.load(Ordering::Relaxed),
             command: labels.command.to_owned(),
-            user: "default".to_owned(),
+            user: labels.user.clone(),
             protocol: if self.resp3.load(Ordering::Relaxed) {
                 Protocol::Resp3
             } else {

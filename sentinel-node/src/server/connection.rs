@@ -15,7 +15,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use sentinel_proto::reply::{ErrorReply, pubsub};
 use sentinel_proto::resp::{Frame, Limits, Protocol, RequestDecoder, encode};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::stream::{Endpoint, Stream};
@@ -88,13 +88,14 @@ pub(super) async fn serve(context: Arc<Context>, stream: Stream, addr: Endpoint,
         channels: AtomicUsize::new(0),
         patterns: AtomicUsize::new(0),
         labels: ArcSwap::from_pointee(Labels::default()),
+        recheck: Notify::new(),
         close: close.clone(),
     });
     context.clients.add(Arc::clone(&info));
-    let authenticated = context.settings.requirepass.is_none();
+    let session = Session::new(id, &context.acl);
     let mut connection = Connection {
-        session: Session::new(id, authenticated),
-        decoder: RequestDecoder::new(LIMITS, authenticated),
+        decoder: RequestDecoder::new(LIMITS, session.is_authenticated()),
+        session,
         input: BytesMut::new(),
         output: BytesMut::new(),
         deliveries: None,
@@ -137,6 +138,11 @@ impl Connection {
                 biased;
                 () = &mut closed => return End::Closed,
                 delivery = next(&mut self.deliveries) => self.deliver(delivery),
+                () = self.info.recheck.notified() => {
+                    if !self.session.refresh(&self.context.acl) || !self.session.may_listen() {
+                        return End::Closed;
+                    }
+                }
                 count = read(&mut self.stream, &mut self.input) => match count {
                     Ok(count @ 1..) => match self.process(count, close).await {
                         Ok(None) => {}
@@ -230,7 +236,10 @@ impl Connection {
     /// The fast path: repetitions of the last address query.
     fn answer_repeated(&mut self) -> u64 {
         let Some(memo) = &self.memo else { return 0 };
-        if !self.decoder.is_idle() || !memo.is_valid(&self.context.view) {
+        if !self.decoder.is_idle()
+            || !memo.is_valid(&self.context.view)
+            || !self.session.is_fresh(&self.context.acl)
+        {
             return 0;
         }
         memo.answer(&mut self.input, &mut self.output, FLUSH_BYTES)
@@ -243,7 +252,7 @@ impl Connection {
             return Err(());
         }
         let action = dispatch(&self.context, &mut self.session, &words);
-        self.decoder.set_authenticated(self.session.authenticated);
+        self.decoder.set_authenticated(self.session.is_authenticated());
         self.publish_labels();
         match action {
             Action::Reply(frame) => self.reply(&frame),
@@ -269,6 +278,19 @@ impl Connection {
                 let (frame, close_self) = control::clients(&self.context, id, operation).await;
                 self.reply(&frame);
                 if close_self {
+                    return Err(());
+                }
+            }
+            Action::Refused(refusal) => {
+                super::acl::count(&self.context, refusal.denial.reason);
+                let client = self.info.line(self.context.clock.mono()).to_string();
+                self.context.acl.note(refusal.denial, client);
+                self.reply(&refusal.reply.into());
+            }
+            Action::Acl(operation) => {
+                let frame = super::acl::run(&self.context, self.session.id, operation).await;
+                self.reply(&frame);
+                if !self.session.refresh(&self.context.acl) || !self.session.may_listen() {
                     return Err(());
                 }
             }

@@ -12,6 +12,7 @@ use sentinel_proto::HostPort;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::acl::{Acl, AclSettings};
 use crate::clock::SharedClock;
 use crate::config::{BindAddress, Config, StaleReads};
 use crate::control::Control;
@@ -44,8 +45,8 @@ impl PeerAcceptor for NoPeers {
 /// The part of the configuration that connections need.
 #[derive(Clone)]
 pub struct Settings {
-    /// `requirepass`.
-    pub requirepass: Option<String>,
+    /// The users at the start.
+    pub acl: AclSettings,
     /// `protected-mode`.
     pub protected_mode: bool,
     /// `maxclients`.
@@ -79,7 +80,7 @@ impl Settings {
     #[must_use]
     pub fn from_config(config: &Config) -> Self {
         Self {
-            requirepass: config.requirepass.clone(),
+            acl: AclSettings::from_config(config),
             protected_mode: config.protected_mode,
             maxclients: config.maxclients,
             timeout_s: config.timeout_s,
@@ -129,6 +130,10 @@ pub struct Counters {
     pub protocol_errors: AtomicU64,
     /// Failed AUTH attempts.
     pub denied_auth: AtomicU64,
+    /// Requests refused because of the command.
+    pub denied_command: AtomicU64,
+    /// Requests refused because of a channel.
+    pub denied_channel: AtomicU64,
 }
 
 /// Everything a connection task needs; one exists, shared by `Arc`.
@@ -149,6 +154,8 @@ pub struct Context {
     pub parameters: ArcSwap<Parameters>,
     /// Connected clients.
     pub clients: Clients,
+    /// Users.
+    pub acl: Acl,
     /// Counters.
     pub counters: Counters,
     /// `run_id` of this process: 40 hexadecimal characters, new at each start.
@@ -174,6 +181,8 @@ impl Context {
         stop: CancellationToken,
     ) -> Self {
         let bytes: [u8; 20] = rand::random();
+        let clients = Clients::start();
+        let acl = Acl::start(settings.acl.clone(), clients.clone(), Arc::clone(&clock));
         Self {
             view,
             control,
@@ -183,7 +192,8 @@ impl Context {
             clock,
             parameters: ArcSwap::from_pointee(settings.parameters.clone()),
             settings,
-            clients: Clients::start(),
+            clients,
+            acl,
             counters: Counters::default(),
             simulated: AtomicU32::new(0),
             run_id: sentinel_proto::SentinelId::from_bytes(bytes).as_str().to_owned(),

@@ -168,7 +168,10 @@ fn matches(client: &ClientInfo, filter: &KillFilter, me: u64, now: MonoTime) -> 
             .local_address
             .as_ref()
             .is_none_or(|addr| *addr == client.laddr.to_string())
-        && filter.user.as_ref().is_none_or(|user| user == &b"default"[..])
+        && filter
+            .user
+            .as_ref()
+            .is_none_or(|user| *user == client.labels.load().user.as_bytes())
         && filter.max_age_s.is_none_or(|age| age_s >= age)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sentinel_core::acl::{Denial, Reason};
 use sentinel_core::replicated::State;
 use sentinel_proto::command::{
     ClientRequest, HelloRequest, ReplyMode as WireReplyMode, Request, closes_connection, lookup,
@@ -12,7 +13,7 @@ use sentinel_proto::resp::Frame;
 
 use crate::config::REDIS_VERSION;
 
-use super::auth::{self, Verdict};
+use super::acl::{self, AclOperation, Refusal};
 use super::context::Context;
 use super::control::{ClientsOperation, Operation};
 use super::info;
@@ -34,6 +35,10 @@ pub(super) enum Action {
     Unsubscribe(Pattern, Vec<Bytes>),
     /// A write: the answer comes later.
     Control(Operation),
+    /// Users and ACL LOG: the answer comes later.
+    Acl(AclOperation),
+    /// An error because of who the client is, to be noted.
+    Refused(Box<Refusal>),
     /// Something about the other connections.
     Clients(ClientsOperation),
     /// Close without a reply.
@@ -71,22 +76,28 @@ pub(super) fn dispatch(context: &Context, session: &mut Session, words: &[Bytes]
     if closes_connection(words) {
         return Action::Close;
     }
+    if !session.refresh(&context.acl) {
+        return Action::Close;
+    }
     match checked(session, words) {
-        Ok(request) => perform(context, session, request),
-        Err(error) => error.into(),
+        Ok(request) => perform(context, session, request, words),
+        Err(action) => action,
     }
 }
 
-fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, ErrorReply> {
+fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, Action> {
     let spec = lookup(words)?;
-    if !session.authenticated && !spec.before_auth() && !is_peer(words) {
-        return Err(ErrorReply::noauth());
+    session.note_command(spec.name);
+    if !is_peer(words) {
+        if !session.is_authenticated() && !spec.before_auth() {
+            return Err(ErrorReply::noauth().into());
+        }
+        acl::check(session, spec, words).map_err(Action::Refused)?;
     }
     if session.is_restricted() && !spec.while_subscribed() {
-        return Err(ErrorReply::subscribed_context(spec.name));
+        return Err(ErrorReply::subscribed_context(spec.name).into());
     }
-    session.note_command(spec.name);
-    (spec.parse)(words)
+    Ok((spec.parse)(words)?)
 }
 
 /// `SENTINEL PEER`: sentinels authenticate inside it, see the acceptor.
@@ -95,17 +106,17 @@ pub(super) fn is_peer(words: &[Bytes]) -> bool {
         if first.eq_ignore_ascii_case(b"sentinel") && second.eq_ignore_ascii_case(b"peer"))
 }
 
-fn perform(context: &Context, session: &mut Session, request: Request) -> Action {
+fn perform(context: &Context, session: &mut Session, request: Request, words: &[Bytes]) -> Action {
     let frame = match request {
         Request::Ping(message) => replies::pong(message, session.protocol, session.subscriptions() > 0),
         Request::Auth { user, password } => {
-            return match authenticate(context, session, user.as_deref(), &password) {
+            return match authenticate(context, session, user.as_deref(), &password, words) {
                 Ok(()) => Action::Reply(Frame::OK),
-                Err(error) => error.into(),
+                Err(action) => action,
             };
         }
-        Request::Hello(hello) => return self::hello(context, session, hello),
-        Request::Client(request) => return client(session, request),
+        Request::Hello(hello) => return self::hello(context, session, hello, words),
+        Request::Client(request) => return client(context, session, request),
         Request::Command(request) => commands::command(&request),
         Request::Info(sections) => info::reply(context, sections),
         Request::Role => {
@@ -119,46 +130,46 @@ fn perform(context: &Context, session: &mut Session, request: Request) -> Action
         // A hello of a foreign sentinel: accepted, and never believed.
         Request::PublishHello(_) => Frame::Integer(1),
         Request::Shutdown => return Action::Shutdown,
-        Request::AclWhoami => Frame::bulk_static("default"),
-        Request::AclUsers => Frame::bulks(["default"]),
-        Request::AclList => Frame::bulks([match context.settings.requirepass {
-            // The password's hash is nobody's business here.
-            Some(_) => "user default on sanitize-payload ~* &* +@all",
-            None => "user default on nopass sanitize-payload ~* &* +@all",
-        }]),
-        Request::AclHelp => help::lines(help::ACL),
+        Request::Acl(request) => return acl::perform(context, session, request),
         Request::Sentinel(request) => return sentinel::perform(context, request),
     };
     Action::Reply(frame)
 }
 
+/// `words`: the request that asks for it, AUTH or HELLO.
 fn authenticate(
     context: &Context,
     session: &mut Session,
     user: Option<&[u8]>,
     password: &[u8],
-) -> Result<(), ErrorReply> {
-    match auth::judge(context.settings.requirepass.as_deref(), user, password) {
-        Verdict::Accepted => {
-            session.authenticated = true;
+    words: &[Bytes],
+) -> Result<(), Action> {
+    if user.is_none() && context.acl.users().default_user().takes_any_password() {
+        return Err(ErrorReply::no_password_configured().into());
+    }
+    let name = user.unwrap_or(b"default");
+    match context.acl.authenticate(name, password) {
+        Some(user) => {
+            session.become_user(user);
             Ok(())
         }
-        Verdict::NoneConfigured => Err(ErrorReply::no_password_configured()),
-        Verdict::Wrong => {
-            let denied = &context.counters.denied_auth;
-            denied.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Err(ErrorReply::wrong_password())
+        None => {
+            let object = words.first().map_or(&b""[..], |word| word);
+            Err(Action::Refused(Box::new(Refusal {
+                reply: ErrorReply::wrong_password(),
+                denial: Denial::new(Reason::Auth, object, name),
+            })))
         }
     }
 }
 
-fn hello(context: &Context, session: &mut Session, hello: HelloRequest) -> Action {
+fn hello(context: &Context, session: &mut Session, hello: HelloRequest, words: &[Bytes]) -> Action {
     if let Some((user, password)) = &hello.auth {
-        if let Err(error) = authenticate(context, session, Some(user), password) {
-            return error.into();
+        if let Err(action) = authenticate(context, session, Some(user), password, words) {
+            return action;
         }
     }
-    if !session.authenticated {
+    if !session.is_authenticated() {
         return ErrorReply::hello_noauth().into();
     }
     if let Some(name) = hello.set_name {
@@ -171,7 +182,7 @@ fn hello(context: &Context, session: &mut Session, hello: HelloRequest) -> Actio
     Action::Reply(replies::hello(REDIS_VERSION, session.protocol, session.id))
 }
 
-fn client(session: &mut Session, request: ClientRequest) -> Action {
+fn client(context: &Context, session: &mut Session, request: ClientRequest) -> Action {
     let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
     let frame = match request {
         ClientRequest::SetName(name) => {
@@ -195,7 +206,8 @@ fn client(session: &mut Session, request: ClientRequest) -> Action {
             return Action::Clients(ClientsOperation::KillAddress(address));
         }
         ClientRequest::Kill(filter) => {
-            if let Some(user) = filter.user.as_ref().filter(|user| *user != "default") {
+            let users = context.acl.users();
+            if let Some(user) = filter.user.as_ref().filter(|user| users.get(user).is_none()) {
                 return ErrorReply::no_such_user(user).into();
             }
             return Action::Clients(ClientsOperation::Kill(filter));

@@ -88,6 +88,8 @@ fn stats(context: &Context) -> StatsInfo {
         query_limit_disconnections: get(&counters.protocol_errors),
         output_limit_disconnections: get(&context.hub.counters().overflowed),
         auth_denied: get(&counters.denied_auth),
+        command_denied: get(&counters.denied_command),
+        channel_denied: get(&counters.denied_channel),
         ..StatsInfo::default()
     }
 }

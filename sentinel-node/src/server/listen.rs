@@ -178,7 +178,7 @@ fn accept(context: &Arc<Context>, stream: TcpStream, addr: SocketAddr) {
     }
     let settings = &context.settings;
     let local = addr.ip().to_canonical().is_loopback();
-    if settings.protected_mode && settings.requirepass.is_none() && !local {
+    if settings.protected_mode && context.acl.users().default_user().takes_any_password() && !local {
         counters.rejected.fetch_add(1, Ordering::Relaxed);
         refuse(&stream, ErrorReply::protected_mode());
         return;

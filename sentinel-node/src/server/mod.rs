@@ -15,6 +15,7 @@
 //!
 //! References: networking.c `processInputBuffer`, `clientAcceptHandler`; sentinel.c `sentinelCommand`.
 
+mod acl;
 mod auth;
 mod clients;
 mod connection;

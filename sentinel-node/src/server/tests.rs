@@ -165,7 +165,7 @@ async fn any_words_get_an_answer() {
     println!("REPRODUCE WITH: SEED={seed} cargo test -p sentinel-node --lib any_words_get_an_answer");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let words = vocabulary();
-    let mut session = Session::new(1, true);
+    let mut session = Session::new(1, &context.acl);
     let mut out = BytesMut::new();
     let mut answered = 0;
     for round in 0..30_000u32 {

@@ -11,14 +11,17 @@
 //!
 //! [`Request::parse`] does 2 and 5 in one step.
 
+mod acl;
 mod client;
 mod sentinel;
 mod session;
 mod table;
+mod table_acl;
 mod table_sentinel;
 
 use bytes::Bytes;
 
+pub use acl::AclRequest;
 pub use client::{ClientFilter, ClientKind, ClientRequest, KillFilter, ReplyMode};
 pub use sentinel::{CONFIG_PARAMETERS, MonitorArgs, SET_OPTIONS, SentinelRequest, SetPair, SimulatedFailure};
 pub use session::{CommandFilter, CommandRequest, HelloRequest, InfoSections};
@@ -61,14 +64,8 @@ pub enum Request {
     PublishHello(Bytes),
     /// SHUTDOWN: no reply on success.
     Shutdown,
-    /// ACL WHOAMI.
-    AclWhoami,
-    /// ACL LIST.
-    AclList,
-    /// ACL USERS.
-    AclUsers,
-    /// ACL HELP.
-    AclHelp,
+    /// ACL.
+    Acl(AclRequest),
     /// SENTINEL.
     Sentinel(SentinelRequest),
 }

@@ -247,22 +247,6 @@ pub(super) fn command_getkeys(words: &[Bytes]) -> Parsed {
     }))
 }
 
-pub(super) fn acl_whoami(_: &[Bytes]) -> Parsed {
-    Ok(Request::AclWhoami)
-}
-
-pub(super) fn acl_list(_: &[Bytes]) -> Parsed {
-    Ok(Request::AclList)
-}
-
-pub(super) fn acl_users(_: &[Bytes]) -> Parsed {
-    Ok(Request::AclUsers)
-}
-
-pub(super) fn acl_help(_: &[Bytes]) -> Parsed {
-    Ok(Request::AclHelp)
-}
-
 /// A container whose subcommand was not given; the count of words refuses it before.
 pub(super) fn container(words: &[Bytes]) -> Parsed {
     let name = words.first().map(|word| text(word).to_ascii_lowercase());

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::table_acl::ACL;
 use super::table_sentinel::SENTINEL;
 use super::{Request, client, session};
 use crate::reply::ErrorReply;
@@ -283,29 +284,6 @@ pub const TABLE: &[CommandSpec] = &[
         -1,
         session::unsubscribe,
         "Stop listening for messages posted to the given channels",
-    ),
-];
-
-const ACL: &[CommandSpec] = &[
-    CommandSpec::new("acl|help", 2, LOADING, SLOW, session::acl_help).doc(
-        "server",
-        "6.0.0",
-        "Show helpful text about the different subcommands",
-    ),
-    CommandSpec::new("acl|list", 2, ADMIN, ADMIN_SLOW, session::acl_list).doc(
-        "server",
-        "6.0.0",
-        "List the current ACL rules in ACL config file format",
-    ),
-    CommandSpec::new("acl|users", 2, ADMIN, ADMIN_SLOW, session::acl_users).doc(
-        "server",
-        "6.0.0",
-        "List the username of all the configured ACL rules",
-    ),
-    CommandSpec::new("acl|whoami", 2, PLAIN, SLOW, session::acl_whoami).doc(
-        "server",
-        "6.0.0",
-        "Return the name of the user associated to the current connection",
     ),
 ];
 

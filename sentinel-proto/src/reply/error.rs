@@ -1,4 +1,4 @@
-//! Error replies: the only place where their texts are spelled.
+//! Error replies: the only place where their texts are spelled (those of ACL: `acl.rs`).
 
 use std::fmt;
 
@@ -31,10 +31,10 @@ impl From<ProtocolError> for ErrorReply {
 }
 
 /// Bytes of an unknown command's name and arguments that are repeated in the error.
-const QUOTED_BYTES: usize = 128;
+pub(super) const QUOTED_BYTES: usize = 128;
 
 /// At most `limit` bytes of `word` as text.
-fn cut(word: &[u8], limit: usize) -> String {
+pub(super) fn cut(word: &[u8], limit: usize) -> String {
     let kept = word.get(..limit.min(word.len())).unwrap_or_default();
     String::from_utf8_lossy(kept).into_owned()
 }
@@ -113,14 +113,6 @@ impl ErrorReply {
     #[must_use]
     pub fn noauth() -> Self {
         Self::raw("NOAUTH Authentication required.")
-    }
-
-    /// The user may not run this command.
-    #[must_use]
-    pub fn noperm(user: &str, command: &str) -> Self {
-        Self::raw(format!(
-            "NOPERM User {user} has no permissions to run the '{command}' command"
-        ))
     }
 
     /// A RESP2 client with subscriptions sent something else.

@@ -77,6 +77,10 @@ pub struct StatsInfo {
     pub output_limit_disconnections: u64,
     /// `acl_access_denied_auth`.
     pub auth_denied: u64,
+    /// `acl_access_denied_cmd`.
+    pub command_denied: u64,
+    /// `acl_access_denied_channel`.
+    pub channel_denied: u64,
 }
 
 /// `# CPU`, in microseconds.
@@ -308,11 +312,9 @@ impl StatsInfo {
             self.output_limit_disconnections,
         );
         out.line("acl_access_denied_auth", self.auth_denied);
-        out.zeros(&[
-            "acl_access_denied_cmd",
-            "acl_access_denied_key",
-            "acl_access_denied_channel",
-        ]);
+        out.line("acl_access_denied_cmd", self.command_denied);
+        out.zeros(&["acl_access_denied_key"]);
+        out.line("acl_access_denied_channel", self.channel_denied);
     }
 }
 

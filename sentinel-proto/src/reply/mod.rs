@@ -2,7 +2,8 @@
 //!
 //! | Module | Replies |
 //! |---|---|
-//! | `error` | [`ErrorReply`]: every error text |
+//! | `error` | [`ErrorReply`]: every error text but those of `acl` |
+//! | `acl` | refusals and errors of access control |
 //! | `instance` | MASTERS, MASTER, REPLICAS, SENTINELS |
 //! | `sentinel` | the other SENTINEL subcommands |
 //! | `session` | HELLO, ROLE, PING, CLIENT LIST |
@@ -11,6 +12,7 @@
 //! | `commands` | COMMAND |
 //! | `help` | HELP lists |
 
+pub mod acl;
 pub mod commands;
 mod error;
 pub mod help;

@@ -304,10 +304,11 @@ fn command_describes_the_table() {
 #[test]
 fn help_ends_as_clients_expect() {
     for help in [help::SENTINEL, help::CLIENT, help::COMMAND, help::ACL] {
-        assert_eq!(help[help.len() - 2..], ["HELP", "    Print this help."]);
+        assert_eq!(help[help.len() - 2], "HELP");
+        assert!(["    Print this help.", "    Prints this help."].contains(&help[help.len() - 1]));
         assert!(help[0].ends_with(". Subcommands are:"));
     }
-    assert!(resp2(&help::lines(help::ACL)).starts_with("*9\r\n+ACL <subcommand>"));
+    assert!(resp2(&help::lines(help::ACL)).starts_with("*26\r\n+ACL <subcommand>"));
 }
 
 #[test]
