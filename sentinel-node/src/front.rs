@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::config::{Config, os_text};
 use crate::server::{self, Bound, Context};
+use crate::tls::Tls;
 
 /// Open listeners: bound before anything is written to disk, so that a second process on the same port changes nothing.
 #[derive(Debug)]
@@ -21,12 +22,25 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Opens the client port, and the admin port unless it is off.
+    /// Opens the client ports, and the admin port unless it is off.
     ///
     /// # Errors
     /// Text for the log: the process cannot run without them.
-    pub async fn open(config: &Config) -> Result<Self, String> {
-        let clients = server::bind(&config.bind, config.port, config.tcp_backlog)?;
+    pub async fn open(config: &Config, tls: Option<&Tls>) -> Result<Self, String> {
+        let mut clients = Bound::default();
+        let backlog = config.tcp_backlog;
+        if config.port != 0 {
+            clients.tcp(&config.bind, config.port, backlog, None)?;
+        }
+        if let (Some(tls), true) = (tls, config.tls.port != 0) {
+            clients.tcp(&config.bind, config.tls.port, backlog, Some(&tls.server()))?;
+        }
+        if let Some(path) = &config.unixsocket {
+            clients.unix(path, config.unixsocketperm, backlog)?;
+        }
+        if clients.is_empty() {
+            return Err("Configured to not listen anywhere, exiting. Set port or tls-port.".to_owned());
+        }
         let admin = match config.admin_port() {
             Some(port) => match admin::bind(SocketAddr::new(config.admin.bind, port)).await {
                 Ok(listener) => Some(listener),
@@ -42,7 +56,7 @@ impl Listeners {
         Ok(Self { clients, admin })
     }
 
-    /// Addresses of the client port.
+    /// Addresses of the client ports.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.clients.addresses

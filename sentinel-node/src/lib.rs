@@ -28,5 +28,6 @@ pub mod run;
 pub mod scripts;
 pub mod seeding;
 pub mod server;
+pub mod tls;
 pub mod tuning;
 pub mod view;

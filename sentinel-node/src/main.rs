@@ -128,7 +128,7 @@ fn starting(config: &Config) {
     if let Some(line) = sentinel_node::server::raise_open_files(config.maxclients) {
         tracing::info!("{line}");
     }
-    tracing::info!("Running mode=sentinel, port={}.", config.port);
+    tracing::info!("Running mode=sentinel, port={}.", config.main_port());
 }
 
 /// A panic anywhere means that an invariant is broken: the service manager starts a fresh process, and safety comes

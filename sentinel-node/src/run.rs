@@ -28,6 +28,7 @@ use crate::pubsub::Hub;
 use crate::rewriting::{Requests, Rewriter, Source};
 use crate::scripts::{ScriptPaths, Scripts};
 use crate::server::{Context, Settings};
+use crate::tls::Tls;
 use crate::view::NodeView;
 use crate::{background, ports, seeding};
 
@@ -52,7 +53,7 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock::start());
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    let listeners = Listeners::open(&config).await.map_err(|reason| anyhow!(reason))?;
+    let (tls, listeners) = open_listeners(&config, &clock).await?;
     let dir = open_dir(&config).await?;
     let _pidfile = config.pidfile.as_deref().and_then(PidFile::write);
     tracing::info!("Sentinel ID is {}", dir.myid());
@@ -63,7 +64,7 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
         .store(Arc::new(ScriptPaths::from_config(&config)));
     let hub = Hub::start(Arc::clone(&clock));
     let scripts = start_scripts(&config, &view, &hub, &clock)?;
-    let outgoing = Outgoing::new(config.bind_source, None);
+    let outgoing = outgoing(&config, tls.as_ref(), &stop)?;
     let (bridge, news) = PeerBridge::new();
     let identity = (dir.cluster_id(), false);
     let peers = Peers::start(
@@ -149,6 +150,13 @@ fn start_scripts(
     Scripts::start(dir, view, hub, clock).context("cannot watch the end of scripts")
 }
 
+async fn open_listeners(config: &Config, clock: &SharedClock) -> anyhow::Result<(Option<Tls>, Listeners)> {
+    let tls = Tls::load(&config.tls, clock)?;
+    let opened = Listeners::open(config, tls.as_ref()).await;
+    let listeners = opened.map_err(|reason| anyhow!(reason))?;
+    Ok((tls, listeners))
+}
+
 async fn open_dir(config: &Config) -> anyhow::Result<DataDir> {
     let path = config.data_dir();
     let options = DirOptions {
@@ -159,6 +167,14 @@ async fn open_dir(config: &Config) -> anyhow::Result<DataDir> {
     tokio::task::spawn_blocking(open)
         .await?
         .map_err(anyhow::Error::from)
+}
+
+/// How connections leave; also starts to watch the certificates, those of the listeners, too.
+fn outgoing(config: &Config, tls: Option<&Tls>, stop: &CancellationToken) -> anyhow::Result<Outgoing> {
+    if let Some(tls) = tls {
+        tls.watch(stop).context("cannot watch for SIGHUP")?;
+    }
+    Ok(Outgoing::new(config.bind_source, tls.and_then(Tls::client)))
 }
 
 fn peer_settings(config: &Config, dir: &DataDir, outgoing: Outgoing) -> PeerSettings {
@@ -174,8 +190,8 @@ fn peer_settings(config: &Config, dir: &DataDir, outgoing: Outgoing) -> PeerSett
         boot: rand::random(),
         listed: sentinel.peers.clone(),
         announce_host: sentinel.announce_ip.clone(),
-        announce_port: sentinel.announce_port.unwrap_or(config.port),
-        port: config.port,
+        announce_port: sentinel.announce_port.unwrap_or(config.announced_port()),
+        port: config.announced_port(),
         secret,
         outgoing,
         timing: PeerTiming::default(),

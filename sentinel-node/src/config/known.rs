@@ -31,11 +31,10 @@ pub(super) fn canonical(name: &str) -> &str {
 
 /// Accepted, but an operator who wrote it expects something: one warning each.
 pub(super) fn deserves_warning(name: &str) -> bool {
-    name.starts_with("tls-")
-        || matches!(
-            name,
-            "loadmodule" | "rename-command" | "syslog-enabled" | "unixsocket"
-        )
+    matches!(
+        name,
+        "loadmodule" | "rename-command" | "syslog-enabled" | "tls-auth-clients-user"
+    )
 }
 
 // Sorted: searched by bisection. Kinds and bounds are those of Redis 7.0 where it has the directive (config.c

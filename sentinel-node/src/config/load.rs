@@ -1,11 +1,14 @@
 //! The file system's side: the file itself, its includes, and paths relative to `dir`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::journal;
 use super::lines::{ConfigError, Includes};
 use super::parse::parse;
 use super::types::Config;
+use crate::clock::{SharedClock, SystemClock};
+use crate::tls::Tls;
 
 /// The version that error reports and INFO show: clients compare it, so it is that of the Redis whose
 /// surface is reproduced.
@@ -188,7 +191,12 @@ fn resolve_paths(config: &mut Config) -> Result<(), (&'static str, String)> {
         config.logfile = Some(logfile);
     }
     config.pidfile = config.pidfile.take().map(|pidfile| dir.join(pidfile));
+    config.unixsocket = config.unixsocket.take().map(|path| dir.join(path));
+    config.tls.resolve(&dir);
     config.dir = dir;
+    // Once here, so that what is wrong stops the start with the line that says it.
+    let clock: SharedClock = Arc::new(SystemClock::start());
+    Tls::load(&config.tls, &clock).map_err(|error| (error.directive, error.reason))?;
     Ok(())
 }
 

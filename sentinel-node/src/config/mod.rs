@@ -28,6 +28,7 @@ pub mod seed;
 mod sentinel;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod types;
 mod wanted;
 
@@ -40,6 +41,7 @@ pub use load::{REDIS_VERSION, load, report};
 pub(crate) use load::{is_executable, os_text, present_text};
 pub use parse::parse;
 pub(crate) use seed::quoted;
+pub use tls::{AuthClients, KeyPair, TlsConfig};
 pub use types::{
     AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads, Supervised,
 };

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::lines::{ConfigError, Line};
+use super::tls;
 use super::types::{BindAddress, Config, LogLevel, Supervised};
 
 /// Redis: `CONFIG_MIN_RESERVED_FDS` and room for the log; only the type's range is checked here.
@@ -16,6 +17,11 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
         "port" => config.port = port(line)?,
         "bind" => config.bind = bind(line),
         "bind-source-addr" => config.bind_source = bind_source(line)?,
+        "unixsocket" => {
+            let path = value(line)?;
+            config.unixsocket = (!path.is_empty()).then(|| PathBuf::from(path));
+        }
+        "unixsocketperm" => config.unixsocketperm = permissions(line)?,
         // As if by `chdir`: from where the line before went.
         "dir" => config.dir = config.dir.join(value(line)?),
         "logfile" => {
@@ -59,13 +65,13 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
             let token = value(line)?;
             config.admin.token = (!token.is_empty()).then(|| token.to_owned());
         }
-        _ => return Ok(false),
+        _ => return tls::apply(config, line),
     }
     Ok(true)
 }
 
 /// The one value of a directive.
-fn value(line: &Line) -> Result<&str, ConfigError> {
+pub(super) fn value(line: &Line) -> Result<&str, ConfigError> {
     match line.args() {
         [value] => Ok(value),
         _ => Err(line.error("wrong number of arguments")),
@@ -73,7 +79,7 @@ fn value(line: &Line) -> Result<&str, ConfigError> {
 }
 
 /// A yes/no value.
-fn is_yes(line: &Line) -> Result<bool, ConfigError> {
+pub(super) fn is_yes(line: &Line) -> Result<bool, ConfigError> {
     let value = value(line)?;
     if value.eq_ignore_ascii_case("yes") {
         Ok(true)
@@ -84,7 +90,7 @@ fn is_yes(line: &Line) -> Result<bool, ConfigError> {
     }
 }
 
-fn integer(line: &Line, low: i64, high: i64) -> Result<i64, ConfigError> {
+pub(super) fn integer(line: &Line, low: i64, high: i64) -> Result<i64, ConfigError> {
     let number: i64 = value(line)?
         .parse()
         .map_err(|_| line.error("argument couldn't be parsed into an integer"))?;
@@ -95,7 +101,7 @@ fn integer(line: &Line, low: i64, high: i64) -> Result<i64, ConfigError> {
     }
 }
 
-fn port(line: &Line) -> Result<u16, ConfigError> {
+pub(super) fn port(line: &Line) -> Result<u16, ConfigError> {
     Ok(u16::try_from(integer(line, 0, 65_535)?).unwrap_or(0))
 }
 
@@ -125,6 +131,16 @@ fn bind(line: &Line) -> Vec<BindAddress> {
             },
         })
         .collect()
+}
+
+/// Octal; 0 = not set, as in Redis.
+fn permissions(line: &Line) -> Result<Option<u32>, ConfigError> {
+    let mode = u32::from_str_radix(value(line)?, 8)
+        .map_err(|_| line.error("argument couldn't be parsed into an integer"))?;
+    if mode > 0o777 {
+        return Err(line.error("argument must be between 0 and 777 inclusive"));
+    }
+    Ok((mode != 0).then_some(mode))
 }
 
 /// `bind-source-addr ""` means: the system chooses.

@@ -9,6 +9,7 @@ use sentinel_proto::{HostPort, MasterName, SentinelId};
 use super::acl::AclConfig;
 use super::learned::Learned;
 use super::seed;
+use super::tls::TlsConfig;
 
 /// `loglevel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -105,7 +106,7 @@ pub struct BindAddress {
 /// `admin-*` directives.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// `admin-port`; `None` = not set: `port` + 20000 where that is a port. `Some(0)` = off.
+    /// `admin-port`; `None` = not set: `port` (or `tls-port`) + 20000 where that is a port. `Some(0)` = off.
     pub port: Option<u16>,
     /// `admin-bind`.
     pub bind: IpAddr,
@@ -194,12 +195,18 @@ pub struct Config {
     pub main_text: String,
     /// Further lines, from standard input and the command line.
     pub extra: String,
-    /// `port`; 0 = no listener from the file's point of view, any free port in tests.
+    /// `port`; 0 = no plain listener.
     pub port: u16,
     /// `bind`; empty = all addresses.
     pub bind: Vec<BindAddress>,
     /// `bind-source-addr`: of all outgoing connections.
     pub bind_source: Option<IpAddr>,
+    /// `unixsocket`, absolute after [`super::load`].
+    pub unixsocket: Option<PathBuf>,
+    /// `unixsocketperm`; `None` = as the umask leaves it.
+    pub unixsocketperm: Option<u32>,
+    /// `tls-*` lines.
+    pub tls: TlsConfig,
     /// `dir`, absolute after [`super::load`]; the data directory is made in it.
     pub dir: PathBuf,
     /// `logfile`; `None` = stdout. Absolute after [`super::load`].
@@ -247,6 +254,9 @@ impl Config {
             port: 26_379,
             bind: Vec::new(),
             bind_source: None,
+            unixsocket: None,
+            unixsocketperm: None,
+            tls: TlsConfig::default(),
             dir: PathBuf::from("."),
             logfile: None,
             loglevel: LogLevel::default(),
@@ -280,15 +290,32 @@ impl Config {
         match self.admin.port {
             Some(0) => None,
             Some(port) => Some(port),
-            None if self.port == 0 => None,
-            None => self.port.checked_add(20_000),
+            None if self.main_port() == 0 => None,
+            None => self.main_port().checked_add(20_000),
+        }
+    }
+
+    /// `port`, or `tls-port` where that is 0: the number by which this node is known, on disk and in INFO.
+    #[must_use]
+    pub fn main_port(&self) -> u16 {
+        if self.port == 0 { self.tls.port } else { self.port }
+    }
+
+    /// What other sentinels and clients are told unless `announce-port` says otherwise: with `tls-replication` the
+    /// port of TLS, since that is how sentinels then connect.
+    #[must_use]
+    pub fn announced_port(&self) -> u16 {
+        if self.tls.replication && self.tls.port != 0 {
+            self.tls.port
+        } else {
+            self.main_port()
         }
     }
 
     /// `<dir>/raft-<port>`: everything this node keeps on disk.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.join(format!("raft-{}", self.port))
+        self.dir.join(format!("raft-{}", self.main_port()))
     }
 
     /// The per-master lines in canonical form: what a node remembers as "last applied here".
@@ -312,6 +339,7 @@ impl std::fmt::Debug for Config {
             .field("path", &self.path)
             .field("port", &self.port)
             .field("bind", &self.bind)
+            .field("tls", &self.tls)
             .field("dir", &self.dir)
             .field("logfile", &self.logfile)
             .field("requirepass", &self.requirepass.as_ref().map(|_| "******"))

@@ -40,6 +40,8 @@ const BULK_LANE: usize = 4;
 const MAX_PENDING: usize = 1024;
 /// Requests of one peer that are served at the same time.
 const MAX_SERVING: usize = 128;
+/// For the end of the stream.
+const GOODBYE_DEADLINE: Duration = Duration::from_millis(50);
 /// Id of messages that expect no reply.
 const ONE_WAY: u64 = 0;
 
@@ -530,7 +532,11 @@ async fn write_loop<W: AsyncWrite + Unpin>(
             biased;
             frame = fast.recv() => match frame {
                 Some(frame) => out.extend_from_slice(&frame),
-                None => return "closed".to_owned(),
+                None => {
+                    // The end of TLS, and of the stream: the other side knows that nothing is missing.
+                    let _ = timeout(GOODBYE_DEADLINE, io.shutdown()).await;
+                    return "closed".to_owned();
+                }
             },
             Ok(()) = opinions.changed() => take_opinions(&link, &mut out),
             () = std::future::ready(()), if !current.is_empty() => next_piece(&mut current, &mut out),

@@ -20,9 +20,9 @@ pub struct PeerSettings {
     pub listed: Vec<HostPort>,
     /// `announce-ip`; `None` = the address under which the peers reach us.
     pub announce_host: Option<String>,
-    /// `announce-port`, else `port`.
+    /// `announce-port`, else [`PeerSettings::port`].
     pub announce_port: u16,
-    /// `port`.
+    /// The port announced without `announce-port`: `port`, with `tls-replication` `tls-port`.
     pub port: u16,
     /// How peers prove themselves.
     pub secret: PeerSecret,

@@ -98,6 +98,7 @@ impl ClientInfo {
             },
             lib_name: labels.lib_name.clone(),
             lib_version: labels.lib_ver.clone(),
+            unix: matches!(self.addr, Endpoint::Unix(_)),
             ..ClientLine::default()
         }
     }

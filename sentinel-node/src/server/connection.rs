@@ -28,6 +28,7 @@ use super::dispatch::{Action, Pattern, dispatch, is_peer};
 use super::memo::Memo;
 use super::pool;
 use super::session::{ReplyMode, Session};
+use super::sockets::say_goodbye;
 
 /// Requests of a sentinel's clients are short: less than Redis allows, so that many clients cannot hold much.
 const LIMITS: Limits = Limits {
@@ -106,6 +107,9 @@ pub(super) async fn serve(context: Arc<Context>, stream: Stream, addr: Endpoint,
         info,
     };
     let end = connection.run(&close).await;
+    if matches!(end, End::Closed) {
+        say_goodbye(&mut connection.stream).await;
+    }
     connection.finish(end);
 }
 

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use sentinel_core::time::MonoTime;
 use sentinel_proto::HostPort;
+use sentinel_proto::reply::info::ListenerInfo;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -65,8 +66,8 @@ pub struct Settings {
     pub port: u16,
     /// Addresses of `sentinel peer` lines.
     pub peers: Vec<HostPort>,
-    /// Addresses bound, shown by INFO.
-    pub bind: Vec<String>,
+    /// What is listened on, shown by INFO.
+    pub listeners: Vec<ListenerInfo>,
     /// `dir`: where scripts run.
     pub dir: PathBuf,
     /// Path of the configuration file, shown by INFO.
@@ -88,14 +89,36 @@ impl Settings {
             stale_reads: config.sentinel.stale_reads,
             deny_scripts_reconfig: config.sentinel.deny_scripts_reconfig,
             parameters: Parameters::from_config(config),
-            port: config.port,
+            port: config.main_port(),
+            listeners: listeners(config),
             peers: config.sentinel.peers.clone(),
-            bind: shown_bind(&config.bind),
             dir: config.dir.clone(),
             config_file: config.path.display().to_string(),
             rewriter: Rewriter::default(),
         }
     }
+}
+
+/// Numbered by kind, as in Redis: TCP, Unix socket, TLS.
+fn listeners(config: &Config) -> Vec<ListenerInfo> {
+    let tcp = |number, name, port| {
+        (port != 0).then(|| ListenerInfo {
+            number,
+            name,
+            bind: shown_bind(&config.bind),
+            port,
+        })
+    };
+    let unix = config.unixsocket.as_ref().map(|path| ListenerInfo {
+        number: 1,
+        name: "unix",
+        bind: vec![path.display().to_string()],
+        port: 0,
+    });
+    [tcp(0, "tcp", config.port), unix, tcp(2, "tls", config.tls.port)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn shown_bind(bind: &[BindAddress]) -> Vec<String> {

@@ -61,7 +61,7 @@ fn server(context: &Context) -> ServerInfo {
         uptime_s: now.ms_since(context.started) / 1000,
         executable: executable.unwrap_or_default(),
         config_file: context.settings.config_file.clone(),
-        bind: context.settings.bind.clone(),
+        listeners: context.settings.listeners.clone(),
     }
 }
 

@@ -1,19 +1,23 @@
 //! Listeners and the accept loop.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use sentinel_proto::reply::ErrorReply;
 use sentinel_proto::resp::{Frame, Protocol};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::BindAddress;
-use crate::net::stream::Endpoint;
+use crate::net::stream::{Endpoint, Stream};
 
 use super::connection;
 use super::context::Context;
+use super::sockets::{self, Incoming, Listener, TlsRules};
 
 /// Pause after `accept` failed (no descriptors left): long enough not to spin, short enough to recover.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -21,11 +25,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const RESERVED_FILES: u64 = 256;
 
 /// Open listeners.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bound {
-    /// The listeners.
-    pub listeners: Vec<TcpListener>,
-    /// Their addresses.
+    listeners: Vec<Listener>,
+    /// Addresses of those of TCP.
     pub addresses: Vec<SocketAddr>,
 }
 
@@ -33,12 +36,50 @@ pub struct Bound {
 /// node off from its group.
 const RESERVED_PEERS: u32 = 64;
 
-/// Opens the listeners of `bind` and `port`. Without a `bind` line: all IPv4 addresses, and all IPv6 ones where
-/// there is IPv6.
-///
-/// # Errors
-/// Text for the log, when an address without a leading `-` cannot be bound.
-pub fn bind(addresses: &[BindAddress], port: u16, backlog: u32) -> Result<Bound, String> {
+impl Bound {
+    /// Opens the listeners of `bind` and a port, in TLS where `tls` is given. Without a `bind` line: all IPv4 addresses,
+    /// and all IPv6 ones where there is IPv6.
+    ///
+    /// # Errors
+    /// Text for the log, when an address without a leading `-` cannot be bound.
+    pub fn tcp(
+        &mut self,
+        addresses: &[BindAddress],
+        port: u16,
+        backlog: u32,
+        tls: Option<&Arc<ArcSwap<ServerConfig>>>,
+    ) -> Result<(), String> {
+        for (listener, local) in open(addresses, port, backlog)? {
+            self.addresses.push(local);
+            self.listeners.push(match tls {
+                Some(rules) => Listener::Tls(listener, TlsRules(Arc::clone(rules))),
+                None => Listener::Tcp(listener),
+            });
+        }
+        Ok(())
+    }
+
+    /// Opens `unixsocket` with the permissions of `unixsocketperm`.
+    ///
+    /// # Errors
+    /// Text for the log.
+    pub fn unix(&mut self, path: &Path, mode: Option<u32>, backlog: u32) -> Result<(), String> {
+        self.listeners.push(sockets::listen_unix(path, mode, backlog)?);
+        Ok(())
+    }
+
+    /// Nothing is listened on.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
+    }
+}
+
+fn open(
+    addresses: &[BindAddress],
+    port: u16,
+    backlog: u32,
+) -> Result<Vec<(TcpListener, SocketAddr)>, String> {
     let all = |host: &str, optional| BindAddress {
         host: host.to_owned(),
         optional,
@@ -49,17 +90,11 @@ pub fn bind(addresses: &[BindAddress], port: u16, backlog: u32) -> Result<Bound,
     } else {
         addresses
     };
-    let mut bound = Bound {
-        listeners: Vec::new(),
-        addresses: Vec::new(),
-    };
+    let mut bound = Vec::new();
     for address in addresses {
         let opened = parse(&address.host).and_then(|ip| listen(SocketAddr::new(ip, port), backlog));
         match opened {
-            Ok((listener, local)) => {
-                bound.listeners.push(listener);
-                bound.addresses.push(local);
-            }
+            Ok(listener) => bound.push(listener),
             Err(_) if address.optional => {}
             Err(reason) => {
                 return Err(format!(
@@ -69,7 +104,7 @@ pub fn bind(addresses: &[BindAddress], port: u16, backlog: u32) -> Result<Bound,
             }
         }
     }
-    if bound.listeners.is_empty() {
+    if bound.is_empty() {
         return Err(format!("Could not listen on any address, port {port}"));
     }
     Ok(bound)
@@ -146,13 +181,13 @@ pub fn serve(context: &Arc<Context>, bound: Bound) {
     }
 }
 
-async fn accept_loop(context: &Arc<Context>, listener: &TcpListener) {
+async fn accept_loop(context: &Arc<Context>, listener: &Listener) {
     let mut failing = false;
     loop {
         match listener.accept().await {
-            Ok((stream, addr)) => {
+            Ok(incoming) => {
                 failing = false;
-                accept(context, stream, addr);
+                accept(context, incoming);
             }
             Err(error) => {
                 if !failing {
@@ -165,35 +200,75 @@ async fn accept_loop(context: &Arc<Context>, listener: &TcpListener) {
     }
 }
 
-fn accept(context: &Arc<Context>, stream: TcpStream, addr: SocketAddr) {
+fn accept(context: &Arc<Context>, incoming: Incoming) {
+    let addr = incoming.endpoint();
     let counters = &context.counters;
     let connected = counters.connected.load(Ordering::Relaxed);
     let maxclients = context.settings.maxclients;
     let full = connected >= maxclients;
     let reserve_left = connected < maxclients.saturating_add(RESERVED_PEERS);
-    if full && !(reserve_left && context.may_be_sentinel(addr.ip())) {
+    let may_be_sentinel = || addr.ip().is_some_and(|ip| context.may_be_sentinel(ip));
+    if full && !(reserve_left && may_be_sentinel()) {
         counters.rejected.fetch_add(1, Ordering::Relaxed);
-        refuse(&stream, ErrorReply::max_clients());
+        incoming.refuse(&text(ErrorReply::max_clients()));
         return;
     }
     let settings = &context.settings;
-    let local = addr.ip().to_canonical().is_loopback();
-    if settings.protected_mode && context.acl.users().default_user().takes_any_password() && !local {
+    let open = context.acl.users().default_user().takes_any_password();
+    let denied = settings.protected_mode && open && !addr.is_local();
+    if denied && !matches!(incoming, Incoming::Tls(..)) {
         counters.rejected.fetch_add(1, Ordering::Relaxed);
-        refuse(&stream, ErrorReply::protected_mode());
+        incoming.refuse(&text(ErrorReply::protected_mode()));
         return;
     }
-    configure(&stream, settings.tcp_keepalive_s);
     counters.accepted.fetch_add(1, Ordering::Relaxed);
     // Counted here and not in the task, so that a burst cannot exceed the limit.
     counters.connected.fetch_add(1, Ordering::Relaxed);
-    let (stream, addr) = (stream.into(), Endpoint::Ip(addr));
-    tokio::spawn(connection::serve(Arc::clone(context), stream, addr, full));
+    let (context, keepalive_s) = (Arc::clone(context), settings.tcp_keepalive_s);
+    match incoming {
+        Incoming::Tcp(stream, _) => {
+            configure(&stream, keepalive_s);
+            tokio::spawn(connection::serve(context, stream.into(), addr, full));
+        }
+        Incoming::Unix(stream, path) => {
+            let stream = Stream::Unix(stream, path);
+            tokio::spawn(connection::serve(context, stream, addr, full));
+        }
+        Incoming::Tls(stream, _, rules) => {
+            configure(&stream, keepalive_s);
+            tokio::spawn(serve_tls(context, stream, rules, addr, full, denied));
+        }
+    }
 }
 
-/// Best effort: the connection is closed in any case.
-fn refuse(stream: &TcpStream, reply: ErrorReply) {
-    let _ = stream.try_write(&Frame::from(reply).to_bytes(Protocol::Resp2));
+/// The handshake has its own task: a client that is slow with it keeps nobody waiting.
+async fn serve_tls(
+    context: Arc<Context>,
+    stream: TcpStream,
+    rules: TlsRules,
+    addr: Endpoint,
+    full: bool,
+    denied: bool,
+) {
+    // In a box of its own: it is large, and needed only at the start.
+    let handshake = Box::pin(sockets::handshake(stream, &rules));
+    let secured = tokio::select! {
+        secured = handshake => secured,
+        () = context.stop.cancelled() => Err("shutting down".to_owned()),
+    };
+    match secured {
+        Ok(stream) if !denied => return connection::serve(context, stream, addr, full).await,
+        Ok(stream) => {
+            context.counters.rejected.fetch_add(1, Ordering::Relaxed);
+            sockets::refuse(stream, &text(ErrorReply::protected_mode())).await;
+        }
+        Err(reason) => tracing::debug!("Error accepting a client connection: {reason} (addr={addr})"),
+    }
+    context.counters.connected.fetch_sub(1, Ordering::Relaxed);
+}
+
+fn text(reply: ErrorReply) -> Vec<u8> {
+    Frame::from(reply).to_bytes(Protocol::Resp2).to_vec()
 }
 
 fn configure(stream: &TcpStream, keepalive_s: u32) {

@@ -31,6 +31,7 @@ mod pool;
 mod sentinel;
 mod session;
 mod set;
+mod sockets;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -38,5 +39,5 @@ mod tests;
 pub(crate) use auth::same as same_secret;
 pub use clients::{ClientInfo, Clients};
 pub use context::{Context, Counters, NoPeers, Settings};
-pub use listen::{Bound, bind, raise_open_files, serve};
+pub use listen::{Bound, raise_open_files, serve};
 pub use parameters::Parameters;

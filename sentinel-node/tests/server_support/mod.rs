@@ -155,7 +155,8 @@ pub fn start(change: impl FnOnce(&mut Config)) -> Server {
         Settings::from_config(&config),
         CancellationToken::new(),
     ));
-    let bound = server::bind(&config.bind, 0, 511).unwrap();
+    let mut bound = server::Bound::default();
+    bound.tcp(&config.bind, 0, 511, None).unwrap();
     let addr = bound.addresses[0];
     server::serve(&context, bound);
     Server {

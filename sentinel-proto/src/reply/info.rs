@@ -31,8 +31,21 @@ pub struct ServerInfo {
     pub executable: String,
     /// `config_file`.
     pub config_file: String,
-    /// Addresses of the listener, as in `bind`.
+    /// `listener0` and so on.
+    pub listeners: Vec<ListenerInfo>,
+}
+
+/// A `listener` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerInfo {
+    /// In the name of the line: 0 is TCP, 1 a Unix socket, 2 TLS.
+    pub number: u8,
+    /// `tcp`, `unix` or `tls`.
+    pub name: &'static str,
+    /// Addresses as in `bind`, or the path.
     pub bind: Vec<String>,
+    /// The port; 0 = none.
+    pub port: u16,
 }
 
 /// `# Clients`.
@@ -250,11 +263,16 @@ impl ServerInfo {
         out.line("executable", &self.executable);
         out.line("config_file", &self.config_file);
         out.line("io_threads_active", 0);
-        let mut listener = "name=tcp".to_owned();
-        for address in &self.bind {
-            let _ = write!(listener, ",bind={address}");
+        for listener in &self.listeners {
+            let mut text = format!("name={}", listener.name);
+            for address in &listener.bind {
+                let _ = write!(text, ",bind={address}");
+            }
+            if listener.port != 0 {
+                let _ = write!(text, ",port={}", listener.port);
+            }
+            out.line(format!("listener{}", listener.number), text);
         }
-        out.line("listener0", format_args!("{listener},port={}", self.tcp_port));
     }
 }
 

@@ -70,6 +70,8 @@ pub struct ClientLine {
     pub command: String,
     /// The ACL user.
     pub user: String,
+    /// Connected to a Unix socket.
+    pub unix: bool,
     /// Protocol version.
     pub protocol: Protocol,
     /// CLIENT SETINFO LIB-NAME.
@@ -81,7 +83,12 @@ pub struct ClientLine {
 impl fmt::Display for ClientLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subscribed = self.channels > 0 || self.patterns > 0;
-        let flags = if subscribed { "P" } else { "N" };
+        let flags = match (subscribed, self.unix) {
+            (false, false) => "N",
+            (true, false) => "P",
+            (false, true) => "U",
+            (true, true) => "PU",
+        };
         let events = if self.output_bytes > 0 { "rw" } else { "r" };
         let command = if self.command.is_empty() {
             "NULL"
