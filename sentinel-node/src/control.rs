@@ -2,6 +2,7 @@
 
 use futures::future::BoxFuture;
 use sentinel_core::replicated::{Command, OptionChange, Rejection};
+use sentinel_proto::hello::Hello;
 use sentinel_proto::{HostPort, MasterName};
 
 /// Why a write was not done.
@@ -62,6 +63,8 @@ pub trait Control: Send + Sync + 'static {
     fn failover(&self, master: MasterName) -> BoxFuture<'static, Result<(), ControlError>>;
     /// `SENTINEL SIMULATE-FAILURE`: replaces the armed set.
     fn simulate(&self, crashes: Vec<SimulatedCrash>);
+    /// `PUBLISH __sentinel__:hello`: a classic sentinel that knows this node.
+    fn heard(&self, hello: Hello);
     /// Any command, for start-up (edited lines of the file) and tests.
     fn propose(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>>;
     /// Raft status as the field/value pairs of `SENTINEL RAFT STATUS`, in order.

@@ -8,15 +8,16 @@ use actix::Recipient;
 use futures::FutureExt as _;
 use raft_store::{Authority, RaftHandle};
 use sentinel_core::failover::{Crash, FailoverInput, Guard, Operation, OperationResult};
+use sentinel_core::quorum::QuorumInput;
 use sentinel_core::replicated::Group;
 use sentinel_core::select::is_candidate;
 use sentinel_proto::MasterName;
 use tokio::runtime::Handle;
 
 use crate::actors::failover::ExecutePort;
-use crate::actors::messages::{EventSink, ToFailover};
+use crate::actors::messages::{EventSink, ToFailover, ToQuorum};
 use crate::actors::monitor::KillScriptPort;
-use crate::actors::proposals::{ForcedChoice, ForcedChoicePort, SimulatePort};
+use crate::actors::proposals::{ForcedChoice, ForcedChoicePort, HeardPort, SimulatePort};
 use crate::control::{ControlError, SimulatedCrash};
 use crate::pubsub::Hub;
 use crate::scripts::{ReconfigSink, Scripts};
@@ -127,6 +128,17 @@ pub fn simulate(failover: Recipient<ToFailover>) -> SimulatePort {
             })
             .collect();
         if failover.try_send(ToFailover(FailoverInput::Arm(armed))).is_err() {
+            metrics::counter!("sentinel_mailbox_full").increment(1);
+        }
+    })
+}
+
+/// Hellos that classic sentinels publish to this node: about the group of that name.
+#[must_use]
+pub fn heard(quorum: Recipient<ToQuorum>) -> HeardPort {
+    Arc::new(move |hello| {
+        let input = QuorumInput::Hello(hello.master_name.clone(), hello);
+        if quorum.try_send(ToQuorum(input)).is_err() {
             metrics::counter!("sentinel_mailbox_full").increment(1);
         }
     })

@@ -132,6 +132,7 @@ async fn end(actors: Actors, peers: &Peers, raft: &RaftHandle) {
 fn connect(gateway: &GatewayHandle, actors: &Actors, view: &Arc<NodeView>, raft: &RaftHandle) {
     gateway.shown_in(Arc::clone(view));
     gateway.simulate_with(ports::simulate(actors.failover.clone()));
+    gateway.heard_by(ports::heard(actors.quorum.clone()));
     gateway.choose_forced_with(ports::forced_choice(Arc::clone(view), raft.clone()));
 }
 

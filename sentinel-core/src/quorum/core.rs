@@ -7,11 +7,11 @@ use sentinel_proto::event::{Event, EventName, InstanceRef};
 use sentinel_proto::peer::Opinion;
 use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 
-use super::lineage;
 use super::open;
 use super::opinion::{differs, own_opinion, show};
 use super::tilt::Tilt;
 use super::types::{GroupSoft, Hold, QuorumEffect, QuorumInput};
+use super::{foreign, lineage};
 use crate::instance::InstanceFacts;
 use crate::lineage::Kinship;
 use crate::odown::{OPINION_REFRESH_MS, OPINION_TTL_MS, Subject, crash_is_plausible, tally};
@@ -76,6 +76,9 @@ impl QuorumCore {
             show(opinions, effects);
         }
         let moved = self.watch_tilt(now, effects);
+        if let QuorumInput::Hello(name, hello) = &input {
+            self.heard(name, hello, effects);
+        }
         let touched = self.take(now, input);
         match if moved { Touched::All } else { touched } {
             Touched::None => {}
@@ -178,6 +181,7 @@ impl QuorumCore {
                 self.proposed_epoch = self.state.current_epoch;
                 Touched::One(name)
             }
+            QuorumInput::Hello(..) => Touched::None,
             QuorumInput::Timer => Touched::All,
         }
     }
@@ -200,6 +204,7 @@ impl QuorumCore {
             if soft.incarnation != group.incarnation {
                 *soft = GroupSoft {
                     incarnation: group.incarnation,
+                    listening: soft.listening,
                     ..GroupSoft::default()
                 };
                 soft.closed_plans = closed_plans(group);
@@ -262,6 +267,7 @@ impl QuorumCore {
         let Some(soft) = self.groups.get_mut(name) else {
             return;
         };
+        foreign::listen(name, soft, self.is_raft_leader && self.has_majority, effects);
         let me = self.me;
         soft.opinions
             .retain(|node, (_, at)| *node == me || now.ms_since(*at) <= OPINION_TTL_MS);

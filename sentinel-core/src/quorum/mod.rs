@@ -14,6 +14,7 @@
 //! * Replicas that the master lists and the log does not know are proposed by the raft_leader until it knows them.
 
 mod core;
+mod foreign;
 mod lineage;
 mod open;
 mod opinion;

@@ -393,3 +393,40 @@ fn an_emptied_master_is_given_up_at_once_if_a_replica_still_has_the_data() {
 
 #[path = "lineage_tests.rs"]
 mod lineage_news;
+
+#[test]
+fn each_foreign_sentinel_is_warned_of_once_and_only_the_raft_leader_listens() {
+    let mut world = World::new();
+    let listens = |w: &World| {
+        let listen = |e: &QuorumEffect| match e {
+            QuorumEffect::Listen(_, on) => Some(*on),
+            _ => None,
+        };
+        w.effects.iter().filter_map(listen).collect::<Vec<_>>()
+    };
+    let hello = |id: u8, host: &str| {
+        let id = sentinel_proto::SentinelId::from_bytes([id; 20]);
+        let text = format!("{host},26379,{id},9,m,10.0.0.9,6379,9");
+        QuorumInput::Hello(name(), text.parse().unwrap())
+    };
+    for input in [hello(7, "10.0.0.7"), hello(7, "10.0.0.7"), hello(8, "a b")] {
+        world.input(input);
+    }
+    assert_eq!(world.events().len(), 1, "{:?}", world.events());
+    let expected = format!(
+        "+foreign-sentinel sentinel {} 10.0.0.7 26379 @ m 127.0.0.1 6379 #",
+        "07".repeat(20)
+    );
+    assert!(world.events()[0].starts_with(&expected), "{:?}", world.events());
+    assert_eq!(world.state.groups[&name()].address, at(6379));
+    world.input(QuorumInput::Raft {
+        is_raft_leader: false,
+        has_majority: true,
+    });
+    assert_eq!(listens(&world), [false]);
+    world.input(QuorumInput::Raft {
+        is_raft_leader: true,
+        has_majority: true,
+    });
+    assert_eq!(listens(&world), [false, true]);
+}

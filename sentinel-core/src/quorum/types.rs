@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use sentinel_proto::event::Event;
+use sentinel_proto::hello::Hello;
 use sentinel_proto::peer::Opinion;
-use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
+use sentinel_proto::types::{HostPort, MasterName, NodeId, SentinelId, WallTime};
 
 use crate::instance::InstanceFacts;
 use crate::odown::Opinions;
@@ -24,6 +25,8 @@ pub enum QuorumInput {
     InstanceGone(MasterName, HostPort),
     /// The master at the address lists these replicas.
     Listed(MasterName, HostPort, Vec<HostPort>),
+    /// A classic sentinel says this of a group: on our master, or directly to us.
+    Hello(MasterName, Hello),
     /// Opinions of another sentinel.
     Opinions(NodeId, Vec<Opinion>),
     /// Raft role of this node.
@@ -52,6 +55,8 @@ pub enum QuorumEffect {
     Event(Event),
     /// Propose; answer with `Proposed`.
     Propose(MasterName, Command),
+    /// Listen for classic sentinels on this group's master, or no longer.
+    Listen(MasterName, bool),
     /// The soft state of this group changed.
     Changed(MasterName),
     /// TILT since then; `None` = over.
@@ -113,6 +118,9 @@ pub struct GroupSoft {
     pub(super) closed_plans: u64,
     pub(super) no_good_announced: bool,
     pub(super) agreeing: u32,
+    pub(super) listening: bool,
+    /// Classic sentinels that were warned of.
+    pub(super) foreign: BTreeSet<SentinelId>,
     /// Since when the lineage in the log is behind.
     pub(super) lineage_since: Option<MonoTime>,
 }

@@ -77,6 +77,8 @@ pub struct Executing {
 pub enum ToSupervisor {
     /// Look closely at all instances of a group, or no longer.
     Attention(MasterName, bool),
+    /// Listen for classic sentinels on a group's master, or no longer.
+    Listen(MasterName, bool),
     /// Show a reconf flag at a replica.
     ReplicaFlag(MasterName, HostPort, Option<&'static str>),
 }

@@ -14,6 +14,7 @@ use sentinel_core::replicated::{
     Command, EvidenceNote, GroupOptions, OptionChange, PlanCause, Refusal, Rejection, State, Step,
 };
 use sentinel_core::time::WallTime;
+use sentinel_proto::hello::Hello;
 use sentinel_proto::{HostPort, MasterName, NodeId};
 use tokio::runtime;
 
@@ -54,6 +55,8 @@ pub type ForcedChoicePort =
 
 /// Takes the crashes armed by `SENTINEL SIMULATE-FAILURE`.
 pub type SimulatePort = Arc<dyn Fn(Vec<SimulatedCrash>) + Send + Sync>;
+/// Takes hellos of classic sentinels.
+pub type HeardPort = Arc<dyn Fn(Hello) + Send + Sync>;
 
 /// Proposes to the log; cheap to clone, usable from every thread.
 #[derive(Clone)]
@@ -67,6 +70,7 @@ struct Inner {
     clock: SharedClock,
     forced_choice: OnceLock<ForcedChoicePort>,
     simulate: OnceLock<SimulatePort>,
+    heard: OnceLock<HeardPort>,
     view: OnceLock<Arc<NodeView>>,
 }
 
@@ -75,12 +79,14 @@ impl GatewayHandle {
     #[must_use]
     pub fn new(raft: RaftHandle, main: runtime::Handle, clock: SharedClock) -> Self {
         let (forced_choice, simulate, view) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let heard = OnceLock::new();
         let inner = Inner {
             raft,
             main,
             clock,
             forced_choice,
             simulate,
+            heard,
             view,
         };
         Self {
@@ -101,6 +107,11 @@ impl GatewayHandle {
     /// Who takes simulated crashes. Only the first call counts.
     pub fn simulate_with(&self, port: SimulatePort) {
         let _ = self.inner.simulate.set(port);
+    }
+
+    /// Who is told of classic sentinels. Only the first call counts.
+    pub fn heard_by(&self, port: HeardPort) {
+        let _ = self.inner.heard.set(port);
     }
 
     /// The port of the actors: `true` = applied.
@@ -291,6 +302,12 @@ impl Control for GatewayHandle {
     fn simulate(&self, crashes: Vec<SimulatedCrash>) {
         if let Some(port) = self.inner.simulate.get() {
             port(crashes);
+        }
+    }
+
+    fn heard(&self, hello: Hello) {
+        if let Some(port) = self.inner.heard.get() {
+            port(hello);
         }
     }
 

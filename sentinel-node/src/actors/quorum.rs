@@ -100,6 +100,12 @@ impl Quorum {
                     metrics::counter!("sentinel_mailbox_full").increment(1);
                 }
             }
+            QuorumEffect::Listen(master, on) => {
+                let sent = self.ports.supervisor.try_send(ToSupervisor::Listen(master, on));
+                if sent.is_err() {
+                    metrics::counter!("sentinel_mailbox_full").increment(1);
+                }
+            }
             QuorumEffect::Event(event) => (self.ports.events)(event),
             QuorumEffect::Changed(master) => {
                 changed.insert(master);

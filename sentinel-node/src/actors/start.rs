@@ -61,6 +61,8 @@ pub struct ActorParts {
 pub struct Actors {
     /// The failover actor.
     pub failover: Recipient<ToFailover>,
+    /// The quorum actor.
+    pub quorum: Recipient<ToQuorum>,
     system: System,
     thread: JoinHandle<()>,
 }
@@ -76,8 +78,8 @@ impl Actors {
             let system = System::new();
             system.block_on(async move {
                 // Dropping `ready` tells the starter that there are no actors.
-                if let Some(failover) = start_all(parts) {
-                    let _ = ready.send((failover, System::current()));
+                if let Some(ports) = start_all(parts) {
+                    let _ = ready.send((ports, System::current()));
                 }
             });
             if let Err(error) = system.run() {
@@ -86,9 +88,10 @@ impl Actors {
         };
         let thread = std::thread::Builder::new().name("actors".to_owned()).spawn(body);
         let thread = thread.context("cannot start the thread of the actors")?;
-        let (failover, system) = started.await.context("the actors did not start")?;
+        let ((quorum, failover), system) = started.await.context("the actors did not start")?;
         Ok(Self {
             failover,
+            quorum,
             system,
             thread,
         })
@@ -119,7 +122,7 @@ fn announce(supervisor: &Recipient<StateApplied>, recovered: &Arc<State>) {
 }
 
 /// `None` when the supervisor's closure did not run; actix runs it before `create` returns.
-fn start_all(parts: ActorParts) -> Option<Recipient<ToFailover>> {
+fn start_all(parts: ActorParts) -> Option<(Recipient<ToQuorum>, Recipient<ToFailover>)> {
     let now = parts.clock.mono();
     let (view, clock) = (Arc::clone(&parts.view), Arc::clone(&parts.clock));
     let recovered = Arc::clone(&parts.recovered);
@@ -181,10 +184,10 @@ fn start_all(parts: ActorParts) -> Option<Recipient<ToFailover>> {
         parts.applied,
     );
     let ports = PeersPorts {
-        quorum,
+        quorum: quorum.clone(),
         failover: failover.clone(),
         events: parts.events,
     };
     PeersActor::start_with(&parts.runtime, view, ports, parts.news);
-    Some(failover)
+    Some((quorum, failover))
 }

@@ -13,6 +13,7 @@ use sentinel_core::failover::FailoverInput;
 use sentinel_core::monitor::{Assignment, MonitorCore, MonitorInput};
 use sentinel_core::quorum::QuorumInput;
 use sentinel_core::replicated::{Group, State};
+use sentinel_proto::event::{Event, InstanceRef};
 use sentinel_proto::info::ReportedRole;
 use sentinel_proto::{HostPort, MasterName};
 use tokio::runtime::Handle;
@@ -22,6 +23,7 @@ use super::messages::{
 };
 use super::monitor::{Monitor, MonitorPorts, instance_view};
 use crate::clock::SharedClock;
+use crate::net::hello::{Failed, Heard, HelloLink};
 use crate::net::link::{Deliver, LinkHandle, LinkSettings};
 use crate::net::outgoing::Outgoing;
 use crate::view::{InstanceKey, InstanceView, NodeView};
@@ -58,6 +60,8 @@ pub struct Supervisor {
     state: Arc<State>,
     children: BTreeMap<InstanceKey, Child>,
     attention: BTreeMap<MasterName, bool>,
+    /// Listeners for classic sentinels, by group; `None` = wanted, its group is not known yet.
+    listeners: BTreeMap<MasterName, Option<HelloLink>>,
     /// Snapshots of the children, published as a whole when the topology changed.
     cells: BTreeMap<InstanceKey, Arc<ArcSwap<InstanceView>>>,
 }
@@ -71,6 +75,7 @@ impl Supervisor {
             state: Arc::default(),
             children: BTreeMap::new(),
             attention: BTreeMap::new(),
+            listeners: BTreeMap::new(),
             cells: BTreeMap::new(),
         }
     }
@@ -93,6 +98,7 @@ impl Supervisor {
             self.stop(key);
         }
         self.attention.retain(|name, _| state.groups.contains_key(name));
+        self.listeners.retain(|name, _| state.groups.contains_key(name));
         if topology || !gone.is_empty() {
             self.parts.view.instances.store(Arc::new(self.cells.clone()));
         }
@@ -127,7 +133,38 @@ impl Supervisor {
                 }
             }
         }
+        self.listen(group);
         started
+    }
+
+    /// Makes sure that the listener of a group, if there is to be one, listens on its present master.
+    fn listen(&mut self, group: &Group) {
+        let settings = LinkSettings::new(
+            group.address.clone(),
+            &group.options,
+            &self.parts.view.myid,
+            &self.parts.outgoing,
+        );
+        let Some(listener) = self.listeners.get_mut(&group.name) else {
+            return;
+        };
+        if listener.as_ref().is_some_and(|l| l.uses(&settings)) {
+            return;
+        }
+        let quorum = self.parts.ports.quorum.clone();
+        let name = group.name.clone();
+        let heard: Heard = Arc::new(move |hello| {
+            let hello = QuorumInput::Hello(name.clone(), hello);
+            if quorum.try_send(ToQuorum(hello)).is_err() {
+                metrics::counter!("sentinel_mailbox_full").increment(1);
+            }
+        });
+        let (events, master) = (
+            Arc::clone(&self.parts.ports.events),
+            InstanceRef::master(&group.name, &group.address),
+        );
+        let failed: Failed = Arc::new(move |why| events(Event::link_failed(&master, true, why)));
+        *listener = Some(HelloLink::start(settings, &self.parts.runtime, heard, failed));
     }
 
     fn assignment(&self, group: &Group, members: &Arc<BTreeSet<HostPort>>, address: &HostPort) -> Assignment {
@@ -258,6 +295,15 @@ impl Handler<ToSupervisor> for Supervisor {
                 self.attention.insert(name.clone(), on);
                 if let Some(group) = self.state.groups.get(&name).cloned() {
                     self.reconcile(&group);
+                }
+            }
+            ToSupervisor::Listen(name, false) => {
+                self.listeners.remove(&name);
+            }
+            ToSupervisor::Listen(name, true) => {
+                self.listeners.entry(name.clone()).or_default();
+                if let Some(group) = self.state.groups.get(&name).cloned() {
+                    self.listen(&group);
                 }
             }
             ToSupervisor::ReplicaFlag(name, address, flag) => {

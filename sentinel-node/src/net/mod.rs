@@ -6,6 +6,7 @@
 
 mod command;
 mod connect;
+pub mod hello;
 pub mod link;
 mod operate;
 pub mod outgoing;

@@ -128,7 +128,12 @@ fn perform(context: &Context, session: &mut Session, request: Request, words: &[
         Request::Unsubscribe(names) => return Action::Unsubscribe(Pattern::Channel, names),
         Request::Punsubscribe(names) => return Action::Unsubscribe(Pattern::Pattern, names),
         // A hello of a foreign sentinel: accepted, and never believed.
-        Request::PublishHello(_) => Frame::Integer(1),
+        Request::PublishHello(text) => {
+            if let Some(hello) = std::str::from_utf8(&text).ok().and_then(|t| t.parse().ok()) {
+                context.control.heard(hello);
+            }
+            Frame::Integer(1)
+        }
         Request::Shutdown => return Action::Shutdown,
         Request::Acl(request) => return acl::perform(context, session, request),
         Request::Sentinel(request) => return sentinel::perform(context, request),

@@ -49,6 +49,8 @@ impl Control for NoWrites {
         refuse()
     }
     fn simulate(&self, _: Vec<SimulatedCrash>) {}
+    fn heard(&self, _: sentinel_proto::hello::Hello) {}
+
     fn propose(&self, _: Command) -> Answer {
         refuse()
     }

@@ -220,6 +220,8 @@ impl Control for Recorder {
         drop(self.record(format!("simulate {crashes:?}")));
     }
 
+    fn heard(&self, _: sentinel_proto::hello::Hello) {}
+
     fn propose(&self, command: Command) -> Answer {
         self.record(format!("{command:?}"))
     }
