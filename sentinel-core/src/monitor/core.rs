@@ -46,6 +46,8 @@ pub struct MonitorCore {
     assigned_at: MonoTime,
     link: Link,
     pub(super) kill_not_before: MonoTime,
+    /// `-cmd-link-reconnection` was said since the link was last up.
+    said_failing: bool,
     pub(super) generation: u64,
     /// Oldest probe without an acceptable answer; survives reconnects.
     pub(super) pending_since: Option<MonoTime>,
@@ -83,6 +85,7 @@ impl MonitorCore {
             assigned_at: now,
             link: Link::Waiting { retry_at: now },
             kill_not_before: now,
+            said_failing: false,
             generation: 0,
             pending_since: None,
             in_flight: None,
@@ -113,6 +116,7 @@ impl MonitorCore {
             MonitorInput::Assigned(assignment) => self.assign(assignment, now),
             MonitorInput::LinkUp { generation } if generation == self.generation => self.link_up(now),
             MonitorInput::LinkFailed { generation, failure } if generation == self.generation => {
+                self.announce_failure(failure, effects);
                 self.link_failed(failure, now);
             }
             MonitorInput::Probed {
@@ -244,6 +248,7 @@ impl MonitorCore {
         self.link = Link::Up;
         self.facts.connected = true;
         self.failures = 0;
+        self.said_failing = false;
         self.in_flight = None;
         self.role_refused = false;
         self.forget_origin();
@@ -277,6 +282,15 @@ impl MonitorCore {
         self.link = Link::Waiting {
             retry_at: now.plus(pause),
         };
+    }
+
+    /// Sentinel's debug event, once until the link is up again.
+    fn announce_failure(&mut self, failure: LinkFailure, effects: &mut Vec<MonitorEffect>) {
+        if let Some(reason) = failure.at_once().filter(|_| !self.said_failing) {
+            self.said_failing = true;
+            let event = Event::link_failed(&self.instance_ref(), false, reason);
+            effects.push(MonitorEffect::Event(event));
+        }
     }
 
     fn reconnect_ms(&self, now: MonoTime) -> u64 {

@@ -108,3 +108,32 @@ fn in_tilt_no_verdict_changes() {
     world.run(1_000);
     assert_eq!(world.events.len(), 2, "{:?}", world.events);
 }
+
+#[test]
+fn a_refused_connect_is_said_once_until_the_link_is_up_again() {
+    let mut core = MonitorCore::new(at(6379), assignment(1_000), START);
+    let mut said = 0;
+    let mut give = |core: &mut MonitorCore, input: MonitorInput| {
+        let mut effects = Vec::new();
+        core.step(START, input, &mut effects);
+        said += effects
+            .iter()
+            .filter(|e| matches!(e, MonitorEffect::Event(e) if e.to_string() == "-cmd-link-reconnection master m 127.0.0.1 6379 #Connection refused"))
+            .count();
+        said
+    };
+    let generation = 0;
+    let failure = LinkFailure::Refused;
+    give(&mut core, MonitorInput::LinkFailed { generation, failure });
+    let generation = core.generation;
+    assert_eq!(
+        give(&mut core, MonitorInput::LinkFailed { generation, failure }),
+        1
+    );
+    let generation = core.generation;
+    give(&mut core, MonitorInput::LinkUp { generation });
+    assert_eq!(
+        give(&mut core, MonitorInput::LinkFailed { generation, failure }),
+        2
+    );
+}

@@ -114,7 +114,7 @@ impl World {
                     },
                 ));
             }
-            MonitorEffect::Event(event) => {
+            MonitorEffect::Event(event) if event.is_published() => {
                 let ms = self.now.ms_since(START);
                 self.events.push((ms, event.to_string()));
             }

@@ -84,6 +84,18 @@ impl LinkFailure {
     }
 }
 
+impl LinkFailure {
+    /// The system's text, when it refused to connect at once.
+    #[must_use]
+    pub fn at_once(self) -> Option<&'static str> {
+        match self {
+            Self::Refused => Some("Connection refused"),
+            Self::Unreachable => Some("No route to host"),
+            _ => None,
+        }
+    }
+}
+
 /// Answer to PING: `Ok` = the status text, `Err` = the error text with its code first.
 pub type PingAnswer = Result<String, String>;
 
