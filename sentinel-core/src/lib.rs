@@ -16,6 +16,7 @@ mod fixture;
 pub mod instance;
 pub mod lineage;
 pub mod monitor;
+pub mod names;
 pub mod odown;
 pub mod quorum;
 pub mod replicated;

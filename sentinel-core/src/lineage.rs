@@ -21,6 +21,7 @@ use sentinel_proto::types::HostPort;
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{ReplicationLink, Report};
+use crate::names::{Names, Spelling};
 
 /// Replication ids kept per group; one comes with each promotion and each restart of a master.
 const MAX_IDS: usize = 64;
@@ -160,6 +161,8 @@ pub struct Evidence<'a> {
     pub was_member: bool,
     /// Addresses of the group.
     pub group: &'a BTreeSet<HostPort>,
+    /// Which other addresses are the same.
+    pub names: &'a Names,
     /// What is known of the group.
     pub lineage: &'a Lineage,
 }
@@ -176,7 +179,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Kinship {
     if ours {
         return Kinship::Ours;
     }
-    let stranger = |address: &HostPort| !evidence.group.contains(address);
+    // As long as a name was not looked up, its server is not called a stranger.
+    let stranger = |address: &HostPort| evidence.names.spelling(address, evidence.group) == Spelling::New;
     let other_master = evidence
         .report
         .filter(|r| r.role == ReportedRole::Replica && r.link == ReplicationLink::Up)
@@ -242,6 +246,7 @@ mod tests {
             report: Some(&report(follows)),
             was_member,
             group: &BTreeSet::from([at(6379), at(6380)]),
+            names: &Names::default(),
             lineage: &lineage,
         })
     }

@@ -24,7 +24,7 @@ const WRONG_MASTER_GRACE_MS: u64 = 200;
 
 /// What a replica needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub(super) enum Need {
     /// Follows the master, link up.
     Nothing,
     /// Follows the master, link not up yet.
@@ -41,15 +41,22 @@ enum Need {
     Foreign,
 }
 
-fn need(facts: Option<&InstanceFacts>, master: &HostPort, work_since: MonoTime, now: MonoTime) -> Need {
+pub(super) fn need(work: &Work, replica: &HostPort, master: &HostPort, now: MonoTime) -> Need {
+    let facts = work.instances.get(replica);
     let Some(facts) = facts.filter(|f| f.is_reachable(now, 1_000)) else {
         return Need::Unknown;
     };
+    let of_master = work.instances.get(master).map(|f| &f.run_id);
+    if !facts.run_id.is_empty() && of_master == Some(&facts.run_id) {
+        // The master itself under another address: it must never be told to follow itself.
+        return Need::Nothing;
+    }
     match &facts.report {
-        Some(report) if report.at >= work_since => match need_by_report(report, master) {
+        Some(report) if report.at >= work.config_since => match need_by_report(report, master) {
             Need::Demotion | Need::Correction if facts.class == EvidenceClass::Loading => Need::Loading,
             Need::Demotion | Need::Correction => match facts.kinship {
                 Kinship::Ours => need_by_report(report, master),
+                // Its name may lead to another server by now, even to the master.
                 Kinship::Unknown => Need::Unknown,
                 Kinship::Foreign(_) => Need::Foreign,
             },
@@ -60,20 +67,23 @@ fn need(facts: Option<&InstanceFacts>, master: &HostPort, work_since: MonoTime, 
 }
 
 fn need_by_report(report: &Report, master: &HostPort) -> Need {
-    match (report.role, report.link) {
-        (ReportedRole::Master, _) => Need::Demotion,
-        _ if report.follows.as_ref() != Some(master) => Need::Correction,
-        (_, ReplicationLink::Up) => Need::Nothing,
-        _ => Need::Patience,
+    match report.role {
+        ReportedRole::Master => Need::Demotion,
+        _ => match (&report.follows, report.link) {
+            (Some(followed), _) if followed != master => Need::Correction,
+            (Some(_), ReplicationLink::Up) => Need::Nothing,
+            // Not connected yet, or the name of what it follows is being looked up.
+            _ => Need::Patience,
+        },
     }
 }
 
 /// What each replica of the group needs.
 fn needs(work: &Work, scene: &Scene<'_>) -> Vec<(HostPort, Need)> {
-    let (master, since) = (&scene.group.address, work.config_since);
+    let master = &scene.group.address;
     let replicas = scene.group.replicas.keys();
     replicas
-        .map(|r| (r.clone(), need(work.instances.get(r), master, since, scene.now)))
+        .map(|r| (r.clone(), need(work, r, master, scene.now)))
         .collect()
 }
 

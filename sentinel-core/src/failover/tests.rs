@@ -703,3 +703,48 @@ fn a_server_that_nobody_has_looked_at_waits() {
     world.run(100);
     assert!(world.transcript.contains("6381 SLAVEOF"), "{}", world.transcript);
 }
+
+/// A name of the group that leads to the new master by now (a script moved it) is the master, not another one.
+#[test]
+fn the_master_under_a_second_address_is_never_told_to_follow_itself() {
+    let mut world = World::new();
+    world.servers.get_mut(&at(6379)).unwrap().up = false;
+    world.probe();
+    world.open(ME, false, Some(at(6380)));
+    world.run(500);
+    assert_eq!(world.group().address, at(6380));
+    let alias = |run_id: &str, kinship| {
+        let mut facts = InstanceFacts::new(at(6379), MonoTime::default());
+        (facts.connected, facts.kinship) = (true, kinship);
+        facts.run_id = run_id.to_owned();
+        facts
+    };
+    let mut work = Work::default();
+    let mut master = alias("b", Kinship::Ours);
+    master.address = at(6380);
+    work.instances.insert(at(6380), master);
+    for (facts, expected) in [
+        (alias("b", Kinship::Ours), "Nothing"),
+        (alias("a", Kinship::Unknown), "Unknown"),
+        (alias("a", Kinship::Ours), "Demotion"),
+    ] {
+        let facts = InstanceFacts {
+            report: Some(Report {
+                role: ReportedRole::Master,
+                role_since: world.now,
+                link: ReplicationLink::Down,
+                follows: None,
+                link_down_ms: 0,
+                last_io_s: None,
+                last_io_at: world.now,
+                offset: 0,
+                offset_at: world.now,
+                at: world.now,
+            }),
+            ..facts
+        };
+        work.instances.insert(at(6379), facts);
+        let need = super::super::reconf::need(&work, &at(6379), &at(6380), world.now);
+        assert_eq!(format!("{need:?}"), expected);
+    }
+}

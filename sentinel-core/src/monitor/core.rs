@@ -1,5 +1,6 @@
 //! The state machine of one monitor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sentinel_proto::EvidenceClass;
@@ -12,6 +13,7 @@ use super::periods::Periods;
 use super::reports::classify;
 use super::types::{Assignment, LinkFailure, MonitorEffect, MonitorInput, PingAnswer, RoleAnswer, Schedule};
 use crate::instance::InstanceFacts;
+use crate::names::Names;
 use crate::time::MonoTime;
 
 /// Pause between connects to an instance that went away less than a minute ago.
@@ -58,6 +60,12 @@ pub struct MonitorCore {
     failures: u32,
     pub(super) schedule: Schedule,
     pub(super) listed: Vec<HostPort>,
+    pub(super) names: Arc<Names>,
+    /// The replicas that the instance lists, and the master that it follows, as it spells them.
+    pub(super) listed_raw: Vec<HostPort>,
+    pub(super) followed_raw: Option<HostPort>,
+    /// Host names that were reported in this step.
+    pub(super) reported_hosts: BTreeSet<String>,
     pub(super) last_reply: MonoTime,
     pub(super) info_at: Option<MonoTime>,
     pub(super) info_text: Option<Arc<str>>,
@@ -96,6 +104,10 @@ impl MonitorCore {
                 next_info: now,
             },
             listed: Vec::new(),
+            names: Arc::default(),
+            listed_raw: Vec::new(),
+            followed_raw: None,
+            reported_hosts: BTreeSet::new(),
             last_reply: now,
             info_at: None,
             info_text: None,
@@ -139,6 +151,7 @@ impl MonitorCore {
             }
             MonitorInput::RoleSeen(role) => self.role_seen(role, now, effects),
             MonitorInput::ScriptKill { sent } => self.script_kill(sent, now),
+            MonitorInput::Names(names) => self.take_names(names, effects),
             MonitorInput::LinkUp { .. }
             | MonitorInput::LinkFailed { .. }
             | MonitorInput::Probed { .. }
@@ -150,6 +163,8 @@ impl MonitorCore {
         self.kill_script(now, effects);
         self.judge(now, effects);
         self.announce_role(&before, effects);
+        let reported = std::mem::take(&mut self.reported_hosts);
+        effects.extend(reported.into_iter().map(MonitorEffect::LookUp));
         if self.facts != before {
             effects.push(MonitorEffect::Changed);
         }

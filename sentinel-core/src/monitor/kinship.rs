@@ -48,6 +48,7 @@ impl MonitorCore {
             was_member: adopted || self.member_run.as_ref() == Some(&origin.run_id),
             group: &self.assignment.group,
             lineage: &self.assignment.lineage,
+            names: &self.names,
         });
         let in_place = self.facts.report.as_ref().is_some_and(|r| match r.role {
             ReportedRole::Master => is_master,

@@ -14,6 +14,7 @@
 //! * Evidence starts afresh when the instance's committed role or config epoch changes, so a new master is never
 //!   judged by what was seen of it before.
 //! * Time during which this process itself did not run is not silence of the instance: the clock is moved by the gap.
+//! * Addresses that the instance reports are brought into the spelling of the log: see [`crate::names`].
 //! * `auth` evidence never counts as down; `busy` has a deadline of its own; an early SDOWN by `refused` needs
 //!   `crash-down-after-milliseconds`.
 //!
@@ -26,6 +27,7 @@ mod judge;
 mod kinship;
 mod periods;
 mod reports;
+mod spelling;
 mod types;
 
 pub use self::core::MonitorCore;

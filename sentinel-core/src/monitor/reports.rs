@@ -123,6 +123,7 @@ impl MonitorCore {
         offset: i64,
         now: MonoTime,
     ) {
+        let follows = self.followed(follows);
         let offset = u64::try_from(offset).ok();
         self.facts.is_blank &= link != ReplicationLink::Up;
         let before = self.facts.report.as_ref();
@@ -147,16 +148,6 @@ impl MonitorCore {
             offset_at,
             at: now,
         });
-    }
-
-    fn list(&mut self, mut replicas: Vec<HostPort>, effects: &mut Vec<MonitorEffect>) {
-        replicas.sort();
-        replicas.dedup();
-        let is_ours = self.assignment.role == ReportedRole::Master;
-        if is_ours && !replicas.is_empty() && replicas != self.listed {
-            self.listed.clone_from(&replicas);
-            effects.push(MonitorEffect::ReplicasListed(replicas));
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use sentinel_proto::role::RoleReport;
 use sentinel_proto::types::{HostPort, MasterName};
 
 use crate::lineage::Lineage;
+use crate::names::Names;
 use crate::time::MonoTime;
 
 /// Probes are at most this far apart, in milliseconds (Sentinel's ping period).
@@ -42,7 +43,7 @@ pub struct Assignment {
     pub crash_down_after_ms: u64,
     /// `master-reboot-down-after-period`; 0 = off.
     pub reboot_down_after_ms: u64,
-    /// All addresses of the group.
+    /// All addresses of the group as the log spells them, the master's among them.
     pub group: Arc<BTreeSet<HostPort>>,
     /// How its servers are told from foreign ones.
     pub lineage: Arc<Lineage>,
@@ -142,6 +143,8 @@ pub enum MonitorInput {
     Info(Box<InstanceReport>),
     /// INFO with all sections arrived, with its text for `SENTINEL INFO-CACHE`.
     FullInfo(Box<InstanceReport>, Arc<str>),
+    /// What host names resolve to changed.
+    Names(Arc<Names>),
     /// ROLE arrived with an operation.
     RoleSeen(RoleReport),
     /// The answer to `KillScript`: `false` = it was not sent, for want of a majority.
@@ -185,6 +188,8 @@ pub enum MonitorEffect {
     Changed,
     /// The master lists these replicas.
     ReplicasListed(Vec<HostPort>),
+    /// Look up this host name, or again when that was long ago: the instance reported it.
+    LookUp(String),
 }
 
 /// When something is next due.
