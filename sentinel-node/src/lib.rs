@@ -19,6 +19,7 @@ pub mod control;
 pub mod events;
 pub mod front;
 pub mod log;
+pub mod names;
 pub mod net;
 pub mod peers;
 pub mod ports;

@@ -19,18 +19,20 @@ use crate::actors::messages::{EventSink, ToFailover, ToQuorum};
 use crate::actors::monitor::KillScriptPort;
 use crate::actors::proposals::{ForcedChoice, ForcedChoicePort, HeardPort, SimulatePort};
 use crate::control::{ControlError, SimulatedCrash};
+use crate::names::Resolver;
 use crate::pubsub::Hub;
-use crate::scripts::{ReconfigSink, Scripts};
+use crate::scripts::{ClientReconfig, ReconfigSink, Scripts};
 use crate::view::NodeView;
 
 /// How long the authority to act may take to be confirmed by the raft_leader.
 const AUTHORITY_WITHIN: Duration = Duration::from_millis(500);
 
-/// Events to the log and the subscribers, then to the notification scripts.
+/// Events to the log and the subscribers, then to the notification scripts; with addresses as this node shows them.
 #[must_use]
-pub fn events(hub: &Hub, scripts: &Scripts) -> EventSink {
-    let (hub, scripts) = (hub.clone(), scripts.clone());
+pub fn events(hub: &Hub, scripts: &Scripts, names: &Resolver) -> EventSink {
+    let (hub, scripts, names) = (hub.clone(), scripts.clone(), names.clone());
     Arc::new(move |event| {
+        let event = event.respelled(&|address| names.shown(address));
         hub.publish(event.clone());
         scripts.notify(&event);
     })
@@ -38,15 +40,19 @@ pub fn events(hub: &Hub, scripts: &Scripts) -> EventSink {
 
 /// New addresses to the client-reconfig scripts.
 #[must_use]
-pub fn reconfigured(scripts: Scripts) -> ReconfigSink {
-    Arc::new(move |call| scripts.reconfigure(&call))
+pub fn reconfigured(scripts: Scripts, names: Resolver) -> ReconfigSink {
+    Arc::new(move |call| {
+        let (from, to) = (names.shown(&call.from), names.shown(&call.to));
+        scripts.reconfigure(&ClientReconfig { from, to, ..call });
+    })
 }
 
 /// Operations; each is sent only with a fresh authority and while its guard holds.
 #[must_use]
-pub fn execute(raft: RaftHandle, main: Handle) -> ExecutePort {
+pub fn execute(raft: RaftHandle, main: Handle, names: Resolver) -> ExecutePort {
     Arc::new(move |link, what, guard| {
         let raft = raft.clone();
+        let what = spelled(what, &names);
         let work = main.spawn(async move {
             let (text, master) = (format!("{what:?}"), guard.master.clone());
             let result = link
@@ -93,6 +99,20 @@ pub fn kill_script(raft: RaftHandle, main: Handle) -> KillScriptPort {
         });
         work.map(|sent| sent.unwrap_or(false)).boxed()
     })
+}
+
+/// A master is named to its replicas as it is to clients.
+fn spelled(what: Operation, names: &Resolver) -> Operation {
+    match what {
+        Operation::Follow {
+            master,
+            resume_writes,
+        } => Operation::Follow {
+            master: names.shown(&master),
+            resume_writes,
+        },
+        other => other,
+    }
 }
 
 /// A Raft majority stands behind this node, and what it has applied since still wants the operation.

@@ -22,6 +22,7 @@ use crate::actors::start::{ActorParts, Actors};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::front::{Listeners, PidFile, stop_on_signals};
+use crate::names;
 use crate::net::outgoing::Outgoing;
 use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTiming, Peers};
 use crate::pubsub::Hub;
@@ -59,12 +60,11 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     tracing::info!("Sentinel ID is {}", dir.myid());
 
     let facts = dir.facts();
-    let view = Arc::new(NodeView::new(dir.node(), dir.myid().clone(), Arc::default()));
-    view.script_paths
-        .store(Arc::new(ScriptPaths::from_config(&config)));
+    let view = start_view(&config, &dir, &clock).await?;
+    let names = view.names.clone();
     let hub = Hub::start(Arc::clone(&clock));
     let scripts = start_scripts(&config, &view, &hub, &clock)?;
-    let outgoing = outgoing(&config, tls.as_ref(), &stop)?;
+    let outgoing = outgoing(&config, tls.as_ref(), &stop)?.with_names(names.clone());
     let (bridge, news) = PeerBridge::new();
     let identity = (dir.cluster_id(), false);
     let peers = Peers::start(
@@ -89,10 +89,10 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
         applied,
         news,
         peers: peers.clone(),
-        events: ports::events(&hub, &scripts),
-        reconfigured: ports::reconfigured(scripts),
+        events: ports::events(&hub, &scripts, &names),
+        reconfigured: ports::reconfigured(scripts, names.clone()),
         propose: gateway.propose_port(),
-        execute: ports::execute(raft.clone(), Handle::current()),
+        execute: ports::execute(raft.clone(), Handle::current(), names.clone()),
         outgoing,
         kill_script: ports::kill_script(raft.clone(), Handle::current()),
     };
@@ -113,9 +113,8 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     let failure = tokio::spawn(say_storage_failure(raft.clone()));
 
     stop.cancelled().await;
-    [seeding.abort_handle(), failure.abort_handle(), founder]
-        .iter()
-        .for_each(AbortHandle::abort);
+    let tasks = [seeding, failure].map(|task| task.abort_handle());
+    tasks.iter().chain([&founder]).for_each(AbortHandle::abort);
     end(actors, &peers, &raft).await;
     Ok(ExitCode::SUCCESS)
 }
@@ -156,6 +155,18 @@ async fn open_listeners(config: &Config, clock: &SharedClock) -> anyhow::Result<
     let opened = Listeners::open(config, tls.as_ref()).await;
     let listeners = opened.map_err(|reason| anyhow!(reason))?;
     Ok((tls, listeners))
+}
+
+/// What clients read, empty but for what an earlier run found about host names. Nothing at the start waits for a lookup.
+async fn start_view(config: &Config, dir: &DataDir, clock: &SharedClock) -> anyhow::Result<Arc<NodeView>> {
+    let sentinel = &config.sentinel;
+    let names = names::start(dir.facts(), Arc::clone(clock)).await?;
+    names.set_policy(sentinel.resolve_hostnames, sentinel.announce_hostnames);
+    let mut view = NodeView::new(dir.node(), dir.myid().clone(), Arc::default());
+    view.names = names;
+    view.script_paths
+        .store(Arc::new(ScriptPaths::from_config(config)));
+    Ok(Arc::new(view))
 }
 
 async fn open_dir(config: &Config) -> anyhow::Result<DataDir> {
@@ -244,7 +255,8 @@ fn context(
 
 /// The file's lines go to the log; from then on the log's go to the file, if it is to be written.
 async fn seed(lines: Source, requests: Option<Requests>, raft: RaftHandle, clock: SharedClock) {
-    seeding::run(&lines.config.masters, &lines.facts, &raft, &clock).await;
+    let names = &lines.context.view.names;
+    seeding::run(&lines.config.masters, &lines.facts, &raft, names, &clock).await;
     if let Some(requests) = requests {
         lines.run(requests, raft).await;
     }

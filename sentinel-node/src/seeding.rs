@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use raft_store::{Authority, LocalFacts, Proposal, RaftHandle};
-use sentinel_core::replicated::{Command, Rejection};
+use sentinel_core::replicated::{Command, Rejection, State};
 
 use crate::clock::SharedClock;
 use crate::config::{MasterConfig, seed};
+use crate::names::Resolver;
 
 /// The lines as this node last applied or wrote them.
 const FACT: &str = "config-lines";
@@ -18,8 +19,15 @@ const PROPOSE_WITHIN: Duration = Duration::from_secs(2);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs until the file is applied; a node without a group or a majority tries again until it has them.
-pub async fn run(masters: &[MasterConfig], facts: &LocalFacts, raft: &RaftHandle, clock: &SharedClock) {
+pub async fn run(
+    masters: &[MasterConfig],
+    facts: &LocalFacts,
+    raft: &RaftHandle,
+    names: &Resolver,
+    clock: &SharedClock,
+) {
     let remembered = recall(masters, facts).await;
+    masters.iter().for_each(|master| names.want(&master.address.host));
     let mut warned = Vec::new();
     loop {
         wait_for_majority(raft).await;
@@ -29,7 +37,9 @@ pub async fn run(masters: &[MasterConfig], facts: &LocalFacts, raft: &RaftHandle
             tokio::time::sleep(RETRY_AFTER).await;
             continue;
         }
-        let seeding = seed::plan_seeding(masters, remembered.as_deref(), &raft.state(), clock.wall());
+        let state = raft.state();
+        let spelled = spelled(masters, remembered.as_deref(), &state, names);
+        let seeding = seed::plan_seeding(&spelled, remembered.as_deref(), &state, clock.wall());
         warn(&seeding.warnings, &mut warned);
         if propose_all(seeding.commands, raft).await {
             break;
@@ -37,9 +47,29 @@ pub async fn run(masters: &[MasterConfig], facts: &LocalFacts, raft: &RaftHandle
         tokio::time::sleep(RETRY_AFTER).await;
     }
     // Another node's file may have come first with other values: say where they differ.
-    let differences = seed::plan_seeding(masters, remembered.as_deref(), &raft.state(), clock.wall());
+    let state = raft.state();
+    let spelled = spelled(masters, remembered.as_deref(), &state, names);
+    let differences = seed::plan_seeding(&spelled, remembered.as_deref(), &state, clock.wall());
     warn(&differences.warnings, &mut warned);
     remember(facts, seed::to_lines(masters)).await;
+}
+
+/// The file of another node may have brought the same master under another spelling of its address: no difference. Only
+/// at the first start: later an edited address is meant as it is written.
+fn spelled(
+    masters: &[MasterConfig],
+    remembered: Option<&str>,
+    state: &State,
+    names: &Resolver,
+) -> Vec<MasterConfig> {
+    let mut masters = masters.to_vec();
+    for master in masters.iter_mut().filter(|_| remembered.is_none()) {
+        let group = state.groups.get(&master.name);
+        if let Some(group) = group.filter(|group| names.same(&group.address, &master.address)) {
+            master.address = group.address.clone();
+        }
+    }
+    masters
 }
 
 async fn wait_for_majority(raft: &RaftHandle) {

@@ -8,6 +8,7 @@
 //! | [`NodeView::peers`] | peers | connections to the other sentinels |
 //! | [`NodeView::scripts`] | the script queue | scripts waiting and running |
 //! | [`NodeView::script_paths`] | the start of the process | the file |
+//! | [`NodeView::names`] | the table of names | lookups |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use sentinel_core::time::MonoTime;
 use sentinel_proto::peer::Opinion;
 use sentinel_proto::{EvidenceClass, HostPort, MasterName, NodeId, SentinelId};
 
+use crate::names::Resolver;
 use crate::scripts::ScriptPaths;
 use crate::tuning::Tuning;
 
@@ -54,6 +56,8 @@ pub struct NodeView {
     pub total_tilt: AtomicU64,
     /// Times that SENTINEL DEBUG changes.
     pub tuning: Arc<Tuning>,
+    /// Host names.
+    pub names: Resolver,
 }
 
 impl NodeView {
@@ -73,6 +77,7 @@ impl NodeView {
             tilt_since: AtomicU64::new(0),
             total_tilt: AtomicU64::new(0),
             tuning: Arc::default(),
+            names: Resolver::default(),
         }
     }
 

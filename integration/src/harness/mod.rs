@@ -4,6 +4,7 @@ pub mod client_runtime;
 pub mod cluster;
 pub mod events;
 pub mod http;
+pub mod located;
 pub mod ports;
 pub mod process;
 pub mod redis;

@@ -112,7 +112,12 @@ pub struct Client {
 impl Client {
     /// Connects to a port of 127.0.0.1; `timeout` holds for the connection and for every later read and write.
     pub fn connect(port: u16, timeout: Duration) -> Result<Self> {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Self::connect_to("127.0.0.1", port, timeout)
+    }
+
+    /// The same for any literal IP.
+    pub fn connect_to(ip: &str, port: u16, timeout: Duration) -> Result<Self> {
+        let address = SocketAddr::new(ip.parse().with_context(|| format!("no IP: {ip}"))?, port);
         let stream = TcpStream::connect_timeout(&address, timeout)
             .with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true).context("nodelay")?;

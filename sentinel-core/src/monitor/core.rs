@@ -125,7 +125,13 @@ impl MonitorCore {
         let before = self.facts.clone();
         self.forgive_stall(now, matches!(input, MonitorInput::Timer));
         match input {
-            MonitorInput::Assigned(assignment) => self.assign(assignment, now),
+            MonitorInput::Assigned(assignment) => {
+                let respell = assignment.group != self.assignment.group;
+                self.assign(assignment, now);
+                if respell {
+                    self.take_names(Arc::clone(&self.names), effects);
+                }
+            }
             MonitorInput::LinkUp { generation } if generation == self.generation => self.link_up(now),
             MonitorInput::LinkFailed { generation, failure } if generation == self.generation => {
                 self.announce_failure(failure, effects);

@@ -37,7 +37,7 @@ pub struct MonitorPorts {
     pub events: EventSink,
     /// `SCRIPT KILL`.
     pub kill_script: KillScriptPort,
-    /// Periods, TILT.
+    /// Periods, TILT, host names.
     pub view: Arc<NodeView>,
 }
 
@@ -97,6 +97,10 @@ impl Monitor {
         let mut effects = std::mem::take(&mut self.effects);
         self.core.set_periods(periods(&self.ports.view.tuning), now);
         self.core.set_tilt(self.ports.view.in_tilt());
+        let names = self.ports.view.names.names();
+        if !Arc::ptr_eq(&names, self.core.names()) {
+            self.core.step(now, MonitorInput::Names(names), &mut effects);
+        }
         self.core.step(now, input, &mut effects);
         for effect in effects.drain(..) {
             self.run(effect, now, ctx);
@@ -148,6 +152,10 @@ impl Monitor {
             MonitorEffect::ReplicasListed(replicas) => {
                 self.listed = Some(replicas);
                 self.unsent = true;
+                true
+            }
+            MonitorEffect::LookUp(host) => {
+                self.ports.view.names.reported(&host);
                 true
             }
         };
@@ -271,7 +279,7 @@ pub fn instance_view(core: &MonitorCore, reconf_flag: Option<&'static str>) -> I
         run_id: facts.run_id.clone(),
         master_link_up: report.is_some_and(|r| r.role == ReportedRole::Replica) && link_up,
         master_link_down_ms: report.map_or(0, |r| r.link_down_ms),
-        follows: report.and_then(|r| r.follows.clone()),
+        follows: core.followed_raw().cloned(),
         priority: facts.priority,
         offset: report.map_or(0, |r| r.offset),
         announced: core.announced(),

@@ -88,7 +88,9 @@ pub(super) fn masters(reader: &Reader<'_>) -> Vec<model::MasterSummary> {
 fn summary(reader: &Reader<'_>, group: &Group, line: &MasterLine) -> model::MasterSummary {
     let attached = |address: &&HostPort| {
         reader.instance(group, address).is_some_and(|view| {
-            view.master_link_up && view.sdown_since.is_none() && view.follows.as_ref() == Some(&group.address)
+            let follows = view.follows.as_ref();
+            let attached = follows.is_some_and(|master| reader.view.names.same(master, &group.address));
+            view.master_link_up && view.sdown_since.is_none() && attached
         })
     };
     let agreeing = reader.group_view(group).map_or(0, |soft| {

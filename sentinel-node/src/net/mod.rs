@@ -11,5 +11,6 @@ pub mod link;
 mod operate;
 pub mod outgoing;
 mod probe;
+mod race;
 mod reply;
 pub mod stream;

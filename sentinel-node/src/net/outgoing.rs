@@ -6,18 +6,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use futures::FutureExt as _;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::race::race;
 use super::stream::Stream;
+use crate::names::Resolver;
 
 /// Source address and TLS of all outgoing connections. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Outgoing {
     source: Option<IpAddr>,
     tls: Option<Arc<ArcSwap<ClientConfig>>>,
+    names: Resolver,
 }
 
 impl fmt::Debug for Outgoing {
@@ -47,10 +51,27 @@ impl Outgoing {
     /// `source`: `bind-source-addr`; `tls`: what `tls-replication yes` needs, `None` = plain TCP.
     #[must_use]
     pub fn new(source: Option<IpAddr>, tls: Option<Arc<ArcSwap<ClientConfig>>>) -> Self {
-        Self { source, tls }
+        Self {
+            source,
+            tls,
+            names: Resolver::default(),
+        }
     }
 
-    /// Connects to a name or an address; a name's addresses are tried one after the other.
+    /// The same with the names of this process; without, only IPs can be connected to.
+    #[must_use]
+    pub fn with_names(self, names: Resolver) -> Self {
+        Self { names, ..self }
+    }
+
+    /// The names of this process.
+    #[must_use]
+    pub fn names(&self) -> &Resolver {
+        &self.names
+    }
+
+    /// Connects to an address, or to the first IP of a name that answers. What the name resolved to last is tried at once,
+    /// while it is looked up again.
     ///
     /// # Errors
     /// Of the last attempt.
@@ -58,23 +79,12 @@ impl Outgoing {
         if let Ok(ip) = host.parse() {
             return self.tcp_to(SocketAddr::new(ip, port)).await;
         }
-        let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-        self.tcp_to_first(&found).await
-    }
-
-    /// Connects to the first of these that can be reached.
-    ///
-    /// # Errors
-    /// Of the last attempt.
-    pub async fn tcp_to_first(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in addresses {
-            match self.tcp_to(*address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
+        let known = self.names.ips(host);
+        let refreshed = self.names.refreshed(host);
+        let connect = |ip| self.tcp_to(SocketAddr::new(ip, port)).boxed();
+        let (ip, stream) = race(known, refreshed, connect).await?;
+        self.names.connected(host, ip);
+        Ok(stream)
     }
 
     /// Connects to an address.

@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use sentinel_proto::peer::PEER_VERSION;
 use sentinel_proto::{HostPort, NodeId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -117,10 +116,13 @@ async fn connect(shared: &Shared, address: &HostPort) -> Result<(Stream, BytesMu
     let patience = shared.settings.timing.connect_timeout;
     let failed = |e: std::io::Error| Ended::Failed(e.to_string());
     let late = |what: &str| Ended::Failed(format!("{what} took longer than {} ms", patience.as_millis()));
-    let stream = timeout(patience, open(shared, address))
-        .await
-        .map_err(|_| late("connecting"))?
-        .map_err(failed)?;
+    let stream = timeout(
+        patience,
+        shared.settings.outgoing.tcp(&address.host, address.port),
+    )
+    .await
+    .map_err(|_| late("connecting"))?
+    .map_err(failed)?;
     let _ = stream.set_nodelay(true);
     let mut stream = timeout(patience, shared.settings.outgoing.secure(stream))
         .await
@@ -144,19 +146,6 @@ async fn connect(shared: &Shared, address: &HostPort) -> Result<(Stream, BytesMu
             explain(other)
         ))),
     }
-}
-
-async fn open(shared: &Shared, address: &HostPort) -> std::io::Result<TcpStream> {
-    let outgoing = &shared.settings.outgoing;
-    if let Some(address) = address.socket_addr() {
-        return outgoing.tcp_to(address).await;
-    }
-    let found: Vec<_> = tokio::net::lookup_host((address.host.as_str(), address.port))
-        .await?
-        .collect();
-    let stream = outgoing.tcp_to_first(&found).await?;
-    let _ = shared.notes.send(Note::Resolved(found)).await;
-    Ok(stream)
 }
 
 /// `SENTINEL PEER <version> <cluster-id or -> [<user>] [<pass>]` as a RESP array.

@@ -262,11 +262,14 @@ impl Directory {
         targets
     }
 
-    /// IPs that may connect without a secret: of members, of their present addresses, of configured lines.
-    pub(super) fn known_ips(&self) -> BTreeSet<IpAddr> {
-        let members = self.members.values().filter_map(|member| member.address.ip());
-        let listed = self.census.listed.iter().filter_map(|(address, _)| address.ip());
-        members.chain(listed).collect()
+    /// Hosts that may connect without a secret: of members and of configured lines.
+    pub(super) fn known_hosts(&self) -> BTreeSet<String> {
+        let members = self.members.values().map(|member| &member.address);
+        let listed = self.census.listed.iter().map(|(address, _)| address);
+        members
+            .chain(listed)
+            .map(|address| address.host.clone())
+            .collect()
     }
 
     /// Sentinels of our group as far as known, except ourselves: members, and who says that it belongs to it.

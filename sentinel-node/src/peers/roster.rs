@@ -49,8 +49,6 @@ pub(super) enum Note {
     },
     /// An incoming connection was turned away.
     TurnedAway { remote: SocketAddr, reason: String },
-    /// A name was resolved.
-    Resolved(Vec<SocketAddr>),
     /// Something that this task reads elsewhere may have changed.
     Look,
 }
@@ -72,8 +70,8 @@ pub(super) struct Roster {
     dialers: BTreeMap<HostPort, Dialer>,
     liveness: Liveness,
     complaints: BTreeMap<String, String>,
-    resolved: BTreeSet<IpAddr>,
-    members_at: Option<u64>,
+    /// Applied index and version of the names that the addresses allowed to connect were made from.
+    allowed_at: Option<(u64, u64)>,
 }
 
 impl Roster {
@@ -90,8 +88,7 @@ impl Roster {
             dialers: BTreeMap::new(),
             liveness: Liveness::default(),
             complaints: BTreeMap::new(),
-            resolved: BTreeSet::new(),
-            members_at: None,
+            allowed_at: None,
             shared,
         }
     }
@@ -147,11 +144,6 @@ impl Roster {
                 // Without the port: it is another one at each attempt.
                 let text = format!("connection of a sentinel from {} refused: {reason}", remote.ip());
                 self.complain(text.clone(), text);
-            }
-            Note::Resolved(addresses) => {
-                self.resolved
-                    .extend(addresses.iter().map(|a| a.ip().to_canonical()));
-                self.members_at = None;
             }
             Note::Look => {}
         }
@@ -253,14 +245,22 @@ impl Roster {
     fn look(&mut self) {
         self.look_at_identity();
         let state = self.shared.view.state.load();
-        if self.members_at != Some(state.last_applied) {
-            self.members_at = Some(state.last_applied);
+        let names = self.shared.settings.outgoing.names();
+        let at = Some((state.last_applied, names.version()));
+        if self.allowed_at != at {
+            self.allowed_at = at;
             self.directory.set_members(&state.members);
-            let mut allowed = self.directory.known_ips();
-            allowed.extend(&self.resolved);
+            let hosts = self.directory.known_hosts();
+            let allowed: BTreeSet<IpAddr> = hosts.iter().flat_map(|host| names.ips(host)).collect();
             self.shared.allowed.store(Arc::new(allowed));
         }
         drop(state);
+        // A sentinel whose address behind its name moved must be let in before it can be reached itself.
+        for host in self.directory.known_hosts() {
+            if host.parse::<IpAddr>().is_err() {
+                names.want(&host);
+            }
+        }
         self.keep_dialers();
         self.publish_routes();
         self.publish_peers();

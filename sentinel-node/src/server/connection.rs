@@ -260,9 +260,9 @@ impl Connection {
         self.publish_labels();
         match action {
             Action::Reply(frame) => self.reply(&frame),
-            Action::Address(frame, state) => {
+            Action::Address(frame, version) => {
                 if self.session.reply_mode == ReplyMode::On {
-                    self.memo = Memo::new(&words, &frame, self.session.protocol, &state);
+                    self.memo = Memo::new(&words, &frame, self.session.protocol, version);
                 }
                 self.reply(&frame);
             }

@@ -231,6 +231,9 @@ impl Context {
         let members = state.members.values().map(|member| &member.address);
         members
             .chain(&self.settings.peers)
-            .any(|address| address.ip() == Some(ip))
+            .any(|address| match address.ip() {
+                Some(known) => known == ip,
+                None => self.view.names.ips(&address.host).contains(&ip),
+            })
     }
 }

@@ -1,6 +1,7 @@
 //! Requests that wait for something: writes through [`Control`](crate::control::Control), and the client table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sentinel_core::replicated::{Command, GroupOptions, OptionChange, Rejection};
 use sentinel_core::time::MonoTime;
@@ -45,6 +46,9 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
     let mut done = Frame::OK;
     let result = match operation {
         Operation::Monitor(name, address, odown_quorum) => {
+            let Some(address) = resolved(context, &name, address).await else {
+                return ErrorReply::invalid_host().into();
+            };
             monitor(context, name, address, odown_quorum).await
         }
         Operation::Remove(name) => control.remove(name).await,
@@ -69,6 +73,28 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
         Ok(()) => done,
         Err(error) => refusal(error).into(),
     }
+}
+
+/// How long MONITOR waits for the lookup of a name.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
+
+/// The address in the spelling that the group has for it already; a new name has to resolve now.
+async fn resolved(context: &Context, master: &MasterName, address: HostPort) -> Option<HostPort> {
+    let names = &context.view.names;
+    let known = || {
+        let state = context.view.state.load();
+        let group = state.groups.get(master)?;
+        let first = group.history.front().map(|closed| &closed.plan.old_address);
+        let mut known = std::iter::once(&group.address).chain(first);
+        known.find(|known| names.same(known, &address)).cloned()
+    };
+    if let Some(same) = known() {
+        return Some(same);
+    }
+    if address.ip().is_none() && names.look_up(&address.host, LOOK_UP_WITHIN).await.is_empty() {
+        return None;
+    }
+    Some(known().unwrap_or(address))
 }
 
 /// A new master gets the usual defaults, or those that SENTINEL DEBUG set on this node.

@@ -1,10 +1,7 @@
 //! One request to one action, in the order of Redis (`server.c: processCommand`). No IO, nothing waits.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use sentinel_core::acl::{Denial, Reason};
-use sentinel_core::replicated::State;
 use sentinel_proto::command::{
     ClientRequest, HelloRequest, ReplyMode as WireReplyMode, Request, closes_connection, lookup,
 };
@@ -17,6 +14,7 @@ use super::acl::{self, AclOperation, Refusal};
 use super::context::Context;
 use super::control::{ClientsOperation, Operation};
 use super::info;
+use super::memo::Version;
 use super::sentinel;
 use super::session::{MAX_CHANNEL_BYTES, MAX_SUBSCRIPTIONS, ReplyMode, Session};
 
@@ -25,8 +23,8 @@ use super::session::{MAX_CHANNEL_BYTES, MAX_SUBSCRIPTIONS, ReplyMode, Session};
 pub(super) enum Action {
     /// Send this.
     Reply(Frame),
-    /// The answer of an address query, with the state it was made from: may be remembered.
-    Address(Frame, Arc<State>),
+    /// The answer of an address query, with what it was made from: may be remembered.
+    Address(Frame, Version),
     /// Send nothing.
     Silent,
     /// Subscribe to these.

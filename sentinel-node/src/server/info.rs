@@ -154,7 +154,7 @@ pub(crate) fn masters(reader: &Reader<'_>) -> Vec<MasterLine> {
                 } else {
                     MasterStatus::Ok
                 },
-                address: group.address.clone(),
+                address: reader.shown(&group.address),
                 replicas: group.replicas.len(),
                 sentinels,
             }

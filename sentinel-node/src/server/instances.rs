@@ -93,9 +93,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The answer of `get-master-addr-by-name`; `None` = null array.
-    pub(crate) fn master_address(&self, name: &str) -> Option<&HostPort> {
+    pub(crate) fn master_address(&self, name: &str) -> Option<HostPort> {
         let group = self.group(name)?;
-        self.may_name(group).then_some(&group.address)
+        self.may_name(group).then(|| self.shown(&group.address))
+    }
+
+    /// An address as clients are told it.
+    pub(crate) fn shown(&self, address: &HostPort) -> HostPort {
+        self.view.names.shown(address)
     }
 
     /// Members other than this node.
@@ -128,7 +133,7 @@ impl<'a> Reader<'a> {
         flags.master_reboot = view.as_ref().is_some_and(|view| view.rebooting);
         InstanceSummary {
             name,
-            address: address.clone(),
+            address: self.shown(address),
             run_id: view.as_ref().map_or_else(String::new, |view| view.run_id.clone()),
             flags,
             link_pending_commands: view.as_ref().map_or(0, |view| u64::from(view.pending)),
@@ -198,7 +203,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn replica(&self, group: &Group, address: &HostPort) -> ReplicaDescription {
         let view = self.instance(group, address);
         let view = view.as_deref();
-        let mut summary = self.summary(InstanceKind::Replica, address.to_string(), group, address);
+        let mut summary = self.summary(
+            InstanceKind::Replica,
+            self.shown(address).to_string(),
+            group,
+            address,
+        );
         let reconf = view.and_then(|view| view.reconf_flag);
         summary.flags.promoted = reconf == Some("promoted");
         summary.flags.reconf_sent = reconf == Some("reconf_sent");
@@ -242,7 +252,7 @@ impl<'a> Reader<'a> {
                 SentinelDescription {
                     summary: InstanceSummary {
                         name: member.myid.to_string(),
-                        address: member.address.clone(),
+                        address: self.shown(&member.address),
                         run_id: member.myid.to_string(),
                         flags,
                         link_pending_commands: u64::from(pending.is_some()),

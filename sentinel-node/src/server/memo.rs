@@ -2,14 +2,13 @@
 //!
 //! Clients and their connection pools ask the same `SENTINEL get-master-addr-by-name` over and over. A
 //! connection remembers the bytes of the last such request with the bytes of its reply, and answers an
-//! identical request from there while the applied state is the same one and this node has a majority (the
+//! identical request from there while the applied state and the host names are the same and this node has a majority (the
 //! only other thing the answer depends on).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use sentinel_core::replicated::State;
 use sentinel_proto::resp::{Frame, Protocol};
 
 use crate::view::NodeView;
@@ -17,13 +16,16 @@ use crate::view::NodeView;
 /// Longer requests are not remembered.
 const MAX_REQUEST_BYTES: usize = 256;
 
-/// Identity of an applied state: where it is and how far. An address alone could be re-used.
+/// Identity of an applied state (where it is and how far: an address alone could be re-used), and version of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version(usize, u64);
+pub(super) struct Version(usize, u64, u64);
 
 impl Version {
-    fn of(state: &Arc<State>) -> Self {
-        Self(Arc::as_ptr(state).addr(), state.last_applied)
+    /// To be taken before what is read.
+    pub(super) fn of(view: &NodeView) -> Self {
+        let names = view.names.version();
+        let state = view.state.load();
+        Self(Arc::as_ptr(&state).addr(), state.last_applied, names)
     }
 }
 
@@ -36,24 +38,19 @@ pub(super) struct Memo {
 }
 
 impl Memo {
-    /// Remembers `words` with their reply; `state` is the one the reply was made from.
-    pub(super) fn new(
-        words: &[Bytes],
-        reply: &Frame,
-        protocol: Protocol,
-        state: &Arc<State>,
-    ) -> Option<Self> {
+    /// Remembers `words` with their reply; `version` is what the reply was made from.
+    pub(super) fn new(words: &[Bytes], reply: &Frame, protocol: Protocol, version: Version) -> Option<Self> {
         let request = Frame::command(words).to_bytes(Protocol::Resp2);
         (request.len() <= MAX_REQUEST_BYTES).then(|| Self {
             request,
             reply: reply.to_bytes(protocol),
-            version: Version::of(state),
+            version,
         })
     }
 
     /// True while the answer is still right.
     pub(super) fn is_valid(&self, view: &NodeView) -> bool {
-        view.has_majority.load(Ordering::Relaxed) && self.version == Version::of(&view.state.load())
+        view.has_majority.load(Ordering::Relaxed) && self.version == Version::of(view)
     }
 
     /// Answers identical requests at the start of `input`; returns how many.
@@ -70,6 +67,7 @@ impl Memo {
 
 #[cfg(test)]
 mod tests {
+    use sentinel_core::replicated::State;
     use sentinel_proto::{NodeId, SentinelId};
 
     use super::*;
@@ -80,7 +78,7 @@ mod tests {
         let view = NodeView::new(NodeId(1), SentinelId::from_bytes([1; 20]), Arc::clone(&state));
         view.has_majority.store(true, Ordering::Relaxed);
         let words = ["SENTINEL", "get-master-addr-by-name", "m"].map(Bytes::from);
-        let memo = Memo::new(&words, &Frame::OK, Protocol::Resp2, &state).unwrap();
+        let memo = Memo::new(&words, &Frame::OK, Protocol::Resp2, Version::of(&view)).unwrap();
         let request = Frame::command(&words).to_bytes(Protocol::Resp2);
         let mut input = BytesMut::from(&request.repeat(3)[..]);
         input.extend_from_slice(b"*1\r\n");
@@ -94,6 +92,10 @@ mod tests {
         view.has_majority.store(false, Ordering::Relaxed);
         assert!(!memo.is_valid(&view));
         view.has_majority.store(true, Ordering::Relaxed);
+        view.names.set_policy(true, true);
+        assert!(!memo.is_valid(&view));
+        let memo = Memo::new(&words, &Frame::OK, Protocol::Resp2, Version::of(&view)).unwrap();
+        assert!(memo.is_valid(&view));
         view.state.store(Arc::new(State::default()));
         assert!(!memo.is_valid(&view));
     }

@@ -20,6 +20,7 @@ use super::context::Context;
 use super::control::Operation;
 use super::dispatch::Action;
 use super::instances::Reader;
+use super::memo::Version;
 use super::parameters::{self, Change, Parameters};
 use super::set;
 
@@ -42,10 +43,10 @@ fn known<'r>(reader: &'r Reader<'_>, name: &str) -> Result<&'r Arc<Group>, Error
 fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, ErrorReply> {
     let frame = match request {
         SentinelRequest::GetMasterAddr(name) => {
-            let state = context.view.state.load_full();
+            let version = Version::of(&context.view);
             let reader = reader(context);
-            let frame = replies::master_address(reader.master_address(&name));
-            return Ok(Action::Address(frame, state));
+            let frame = replies::master_address(reader.master_address(&name).as_ref());
+            return Ok(Action::Address(frame, version));
         }
         SentinelRequest::Masters => {
             let reader = reader(context);
@@ -141,7 +142,7 @@ fn existing(context: &Context, name: &str) -> Result<MasterName, ErrorReply> {
 }
 
 fn monitor(context: &Context, args: &MonitorArgs) -> Result<Operation, ErrorReply> {
-    let address = if context.parameters.load().resolve_hostnames && !args.host.is_empty() {
+    let address = if context.view.names.accepts() && !args.host.is_empty() {
         let port = u16::try_from(args.port).map_err(|_| ErrorReply::port_out_of_range())?;
         HostPort::new(args.host.as_str(), port)
     } else {
@@ -157,13 +158,13 @@ fn is_master_down(reader: &Reader<'_>, address: &HostPort) -> Frame {
         .state
         .groups
         .values()
-        .find(|group| group.address == *address);
+        .find(|group| reader.view.names.same(&group.address, address));
     let Some(group) = found else {
         return replies::is_master_down(false, None);
     };
     let tilt = reader.view.tilt_since.load(Ordering::Relaxed) != 0;
     let sdown = reader
-        .instance(group, address)
+        .instance(group, &group.address)
         .is_some_and(|view| view.sdown_since.is_some());
     let executor = group.plan.as_ref().and_then(|plan| {
         let member = reader.state.members.get(&plan.executor)?;
@@ -233,7 +234,10 @@ fn config_set(context: &Context, pairs: &[(String, String)]) -> Result<(), Error
             crate::log::set_level(*level);
         }
     }
-    context.peers.reconfigure(&context.parameters.load());
+    let parameters = context.parameters.load();
+    context.peers.reconfigure(&parameters);
+    let names = &context.view.names;
+    names.set_policy(parameters.resolve_hostnames, parameters.announce_hostnames);
     Ok(())
 }
 

@@ -72,6 +72,25 @@ impl InstanceRef {
         }
     }
 
+    /// The same with other spellings of its addresses.
+    #[must_use]
+    pub fn respelled(&self, spell: &dyn Fn(&HostPort) -> HostPort) -> Self {
+        match self {
+            Self::Master { name, address } => Self::master(name, &spell(address)),
+            Self::Replica {
+                address,
+                master,
+                master_address,
+            } => Self::replica(&spell(address), master, &spell(master_address)),
+            Self::Sentinel {
+                id,
+                address,
+                master,
+                master_address,
+            } => Self::sentinel(id, &spell(address), master, &spell(master_address)),
+        }
+    }
+
     /// The group it belongs to.
     #[must_use]
     pub fn master_name(&self) -> &MasterName {

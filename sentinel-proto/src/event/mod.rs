@@ -26,6 +26,38 @@ pub struct Event {
     pub level: Level,
     /// The group whose notification script may be called; `None` for events without an instance.
     pub master: Option<MasterName>,
+    subject: Subject,
+}
+
+/// The addresses in a payload: they may be shown as names or as IPs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Subject {
+    /// None.
+    Plain,
+    /// `<instance>`, and what follows it.
+    Instance(InstanceRef, String),
+    /// `<master> ip <host> port <port> for <id>`.
+    AddressSwitch(InstanceRef, HostPort, SentinelId),
+    /// `<name> <old host> <old port> <new host> <new port>`.
+    Switch(MasterName, HostPort, HostPort),
+}
+
+impl Subject {
+    fn payload(&self) -> Option<String> {
+        match self {
+            Self::Plain => None,
+            Self::Instance(instance, rest) if rest.is_empty() => Some(instance.to_string()),
+            Self::Instance(instance, rest) => Some(format!("{instance} {rest}")),
+            Self::AddressSwitch(master, address, id) => Some(format!(
+                "{master} ip {} port {} for {id}",
+                address.host, address.port
+            )),
+            Self::Switch(master, old, new) => Some(format!(
+                "{master} {} {} {} {}",
+                old.host, old.port, new.host, new.port
+            )),
+        }
+    }
 }
 
 impl fmt::Display for Event {
@@ -42,17 +74,45 @@ impl Event {
             payload,
             level: name.level(),
             master: master.cloned(),
+            subject: Subject::Plain,
+        }
+    }
+
+    fn of(name: EventName, subject: Subject, master: &MasterName) -> Self {
+        let payload = subject.payload().unwrap_or_default();
+        Self {
+            subject,
+            ..Self::new(name, payload, Some(master))
+        }
+    }
+
+    /// The same with other spellings of all addresses in it.
+    #[must_use]
+    pub fn respelled(self, spell: &dyn Fn(&HostPort) -> HostPort) -> Self {
+        let subject = match self.subject {
+            Subject::Plain => Subject::Plain,
+            Subject::Instance(instance, rest) => Subject::Instance(instance.respelled(spell), rest),
+            Subject::AddressSwitch(master, address, id) => {
+                Subject::AddressSwitch(master.respelled(spell), spell(&address), id)
+            }
+            Subject::Switch(master, old, new) => Subject::Switch(master, spell(&old), spell(&new)),
+        };
+        Self {
+            payload: subject.payload().unwrap_or(self.payload),
+            subject,
+            ..self
         }
     }
 
     /// Any event whose payload is just the instance: most of the catalogue.
     #[must_use]
     pub fn about(name: EventName, instance: &InstanceRef) -> Self {
-        Self::new(name, instance.to_string(), Some(instance.master_name()))
+        Self::with(name, instance, "")
     }
 
     fn with(name: EventName, instance: &InstanceRef, rest: &str) -> Self {
-        Self::new(name, format!("{instance} {rest}"), Some(instance.master_name()))
+        let subject = Subject::Instance(instance.clone(), rest.to_owned());
+        Self::of(name, subject, instance.master_name())
     }
 
     /// True when subscribers get it.
@@ -86,8 +146,8 @@ impl Event {
     /// `+sentinel-address-switch`: a known id at a new address.
     #[must_use]
     pub fn sentinel_address_switch(master: &InstanceRef, address: &HostPort, id: &SentinelId) -> Self {
-        let rest = format!("ip {} port {} for {id}", address.host, address.port);
-        Self::with(EventName::SentinelAddressSwitch, master, &rest)
+        let subject = Subject::AddressSwitch(master.clone(), address.clone(), id.clone());
+        Self::of(EventName::SentinelAddressSwitch, subject, master.master_name())
     }
 
     /// `+sentinel-address-update`: the same, copied to `count` other groups.
@@ -135,11 +195,8 @@ impl Event {
     /// `+switch-master`: the event that clients follow. Five words, no type word.
     #[must_use]
     pub fn switch_master(master: &MasterName, old: &HostPort, new: &HostPort) -> Self {
-        Self::new(
-            EventName::SwitchMaster,
-            format!("{master} {} {} {} {}", old.host, old.port, new.host, new.port),
-            Some(master),
-        )
+        let subject = Subject::Switch(master.clone(), old.clone(), new.clone());
+        Self::of(EventName::SwitchMaster, subject, master)
     }
 
     /// `+foreign-instance` (ours): the server is left alone, because of `sign`; what the operator can do about it.

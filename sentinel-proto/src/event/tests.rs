@@ -111,3 +111,42 @@ fn names_are_distinct_and_signed() {
     names.dedup();
     assert_eq!(names.len(), EventName::ALL.len());
 }
+
+#[test]
+fn addresses_are_shown_in_another_spelling() {
+    let at = |text: &str| text.parse::<HostPort>().unwrap();
+    let spell = |address: &HostPort| match address.host.as_str() {
+        "db1" => HostPort::new("10.0.0.1", address.port),
+        "db2" => HostPort::new("::1", address.port),
+        _ => address.clone(),
+    };
+    let name = MasterName::new("m").unwrap();
+    let replica = InstanceRef::replica(&at("db2:2"), &name, &at("db1:1"));
+    let id = SentinelId::from_bytes([1; 20]);
+    let sentinel = InstanceRef::sentinel(&id, &at("db1:3"), &name, &at("10.9.9.9:1"));
+    for (event, expected) in [
+        (
+            Event::about(EventName::Slave, &replica),
+            "slave [::1]:2 ::1 2 @ m 10.0.0.1 1".to_owned(),
+        ),
+        (
+            Event::monitor(&InstanceRef::master(&name, &at("db1:1")), 2),
+            "master m 10.0.0.1 1 quorum 2".to_owned(),
+        ),
+        (
+            Event::about(EventName::Sdown, &sentinel),
+            format!("sentinel {id} 10.0.0.1 3 @ m 10.9.9.9 1"),
+        ),
+        (
+            Event::switch_master(&name, &at("db1:1"), &at("db2:2")),
+            "m 10.0.0.1 1 ::1 2".to_owned(),
+        ),
+        (
+            Event::sentinel_address_switch(&InstanceRef::master(&name, &at("db1:1")), &at("db2:2"), &id),
+            format!("master m 10.0.0.1 1 ip ::1 port 2 for {id}"),
+        ),
+        (Event::new_epoch(&name, 7), "7".to_owned()),
+    ] {
+        assert_eq!(event.respelled(&spell).payload, expected);
+    }
+}
