@@ -38,6 +38,63 @@ fn a_stock_file_and_one_that_sentinel_rewrote_load() {
 }
 
 #[test]
+fn users_are_declared() {
+    let users = |config: &Config| -> Vec<String> {
+        let lines = config.acl.users.config_lines();
+        lines
+            .into_iter()
+            .filter(|line| !line.starts_with("user default"))
+            .collect()
+    };
+    let config = ok(
+        "user a on nopass ~* (+ping ~a) ( +info )\nUSER A on \"\" +client|id\nacllog-max-len 5\naclfile x",
+    );
+    assert_eq!(
+        users(&config),
+        [
+            "user A on resetchannels -@all +client|id",
+            "user a on nopass ~* resetchannels -@all (~a resetchannels -@all +ping) (resetchannels -@all +info)"
+        ]
+    );
+    assert!(config.acl.declares_users && !config.acl.declares_default);
+    assert_eq!((config.acl.log_max_len, config.acl.file), (5, Some("x".into())));
+    // What new users may listen to does not depend on the order of lines.
+    let config = ok("user a on\nacl-pubsub-default allchannels\naclfile \"\"");
+    assert_eq!(users(&config), ["user a on &* -@all"]);
+    assert_eq!(config.acl.file, None);
+    for (text, line, reason) in [
+        ("user", 1, "Bad directive or wrong number of arguments"),
+        (
+            "port 1\nuser a on >p foo",
+            2,
+            "Error in user declaration 'foo': Syntax error",
+        ),
+        (
+            "user a +get",
+            1,
+            "Error in user declaration '+get': Unknown command or category name in ACL",
+        ),
+        (
+            "user a on (+ping",
+            1,
+            "Error in user declaration '(+ping': Unmatched parenthesis in acl selector starting at '(+ping'.",
+        ),
+        (
+            "user a on\nuser a off",
+            2,
+            "Error in user declaration 'a': Duplicate user found. A user can only be defined once in config files",
+        ),
+        (
+            "user \"a b\" on",
+            1,
+            "Error in user declaration 'a b': Spaces not allowed in ACL usernames",
+        ),
+    ] {
+        assert_eq!(refused(text), (line, reason.to_owned()), "{text}");
+    }
+}
+
+#[test]
 fn sentinel_lines_may_come_in_any_order() {
     let config = ok(
         "sentinel down-after-milliseconds m 1000\nSentinel Monitor m ::1 6379 2\nsentinel auth-pass m \"a b\"\n\

@@ -17,7 +17,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::acl::{Acl, AclSettings};
 use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::server::Clients;
 use crate::view::NodeView;
 
 /// Longest wait for anything in these tests.
@@ -508,6 +511,63 @@ async fn with_a_secret_strangers_need_it_and_members_as_well() {
     })
     .await;
     assert!(!one.connected_to(3));
+}
+
+#[tokio::test]
+async fn a_sentinel_may_prove_itself_as_a_user_that_may_vote() {
+    let (mut doors, addresses) = listeners(6).await;
+    let mut config = Config::new();
+    for (name, rules) in [
+        ("default", "on >clients +@all"),
+        ("sentinels", "on >p +sentinel|is-master-down-by-addr"),
+        ("app", "on >a +sentinel|masters"),
+        ("open", "on nopass +@all"),
+    ] {
+        let rules: Vec<&str> = rules.split(' ').collect();
+        let users = &mut config.acl.users;
+        users
+            .declare(name.as_bytes(), &rules, &crate::acl::policy(false))
+            .unwrap();
+    }
+    config.acl.declares_default = true;
+    let users = AclSettings::from_config(&config);
+    let clock = Arc::new(SystemClock::start());
+    let one = start(
+        settings(1, addresses[0].port, &[]),
+        Some(7),
+        State::default(),
+        doors.remove(0),
+    );
+    one.peers
+        .check_users_of(Acl::start(users, Clients::start(), clock));
+    let mut others = Vec::new();
+    for (n, user, pass) in [
+        (2, Some("sentinels"), Some("p")),
+        (3, Some("app"), Some("a")),
+        (4, Some("open"), Some("x")),
+        (5, None, None),
+        (6, None, Some("clients")),
+    ] {
+        let mut s = settings(n, addresses[usize::from(n) - 1].port, &addresses[..1]);
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        s.secret = PeerSecret::new(own(user), own(pass), None);
+        others.push(start(s, Some(7), State::default(), doors.remove(0)));
+    }
+    for (at, n) in [(0, 2), (4, 6)] {
+        wait_for("who may vote gets in", || {
+            others[at].connected_to(1) && one.connected_to(n)
+        })
+        .await;
+    }
+    for (at, text) in [(1, "WRONGPASS"), (2, "WRONGPASS"), (3, "NOAUTH")] {
+        wait_for("the others are told", || {
+            others[at].listed_problem(&addresses[0]).contains(text)
+        })
+        .await;
+    }
+    for n in [3, 4, 5] {
+        assert!(!one.connected_to(n), "{n}");
+    }
 }
 
 #[tokio::test]

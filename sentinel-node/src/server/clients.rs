@@ -123,7 +123,7 @@ impl std::fmt::Debug for Message {
 }
 
 impl Clients {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut table: BTreeMap<u64, Arc<ClientInfo>> = BTreeMap::new();
