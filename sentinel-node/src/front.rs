@@ -1,4 +1,4 @@
-//! Everything that outsiders connect to, started together: the client port, the admin port, signals, the pid file.
+//! Everything that outsiders connect to, started together: the client port, the admin port, the pid file.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::config::{Config, os_text};
@@ -74,26 +72,6 @@ impl Listeners {
             tokio::spawn(admin::serve(listener, admin));
         }
     }
-}
-
-/// Cancels `stop` at SIGTERM or SIGINT. Returns at once.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub fn stop_on_signals(stop: &CancellationToken) -> std::io::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        let name = tokio::select! {
-            _ = term.recv() => "SIGTERM",
-            _ = int.recv() => "SIGINT",
-            () = stop.cancelled() => return,
-        };
-        tracing::info!("Received {name} scheduling shutdown...");
-        stop.cancel();
-    });
-    Ok(())
 }
 
 /// A pid file, removed when dropped.

@@ -7,18 +7,14 @@ use std::process::ExitCode;
 use sentinel_node::cli::{self, Invocation};
 use sentinel_node::clock::SystemClock;
 use sentinel_node::config::{self, Config};
+use sentinel_node::server::{OpenFiles, raise_open_files};
 use sentinel_node::{background, log, rewriting, run};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match cli::parse(&args) {
         Invocation::Version => {
-            println!(
-                "Sentinel on Raft v={} (Redis Sentinel {} compatible) bits={}",
-                env!("CARGO_PKG_VERSION"),
-                config::REDIS_VERSION,
-                usize::BITS
-            );
+            println!("{}", cli::version(std::env::args().next().as_deref()));
             ExitCode::SUCCESS
         }
         Invocation::Help => {
@@ -75,7 +71,10 @@ fn daemon(file: Option<&str>, extra: String, stdin: bool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     abort_on_panic();
-    starting(&config);
+    if !starting(&mut config) {
+        log::flush();
+        return ExitCode::FAILURE;
+    }
     if config.sentinel.rewrite_config {
         if let Err(reason) = rewriting::check_writable(&config.path) {
             let path = config.path.display();
@@ -112,8 +111,8 @@ fn refuse(config: &Config, clock: SystemClock, reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Sentinel's first lines.
-fn starting(config: &Config) {
+/// Sentinel's first lines. False = the process cannot run, and has said why.
+fn starting(config: &mut Config) -> bool {
     tracing::info!("oO0OoO0OoO0Oo Sentinel on Raft is starting oO0OoO0OoO0Oo");
     tracing::info!(
         "Sentinel on Raft version={}, bits={}, pid={}, just started",
@@ -125,10 +124,20 @@ fn starting(config: &Config) {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    if let Some(line) = sentinel_node::server::raise_open_files(config.maxclients) {
-        tracing::info!("{line}");
+    match raise_open_files(config.maxclients, config.masters.len()) {
+        OpenFiles::Enough => {}
+        OpenFiles::Raised(line) => tracing::info!("{line}"),
+        OpenFiles::Fewer(maxclients, lines) => {
+            config.maxclients = maxclients;
+            lines.iter().for_each(|line| tracing::warn!("{line}"));
+        }
+        OpenFiles::TooFew(line) => {
+            tracing::warn!("{line}");
+            return false;
+        }
     }
     tracing::info!("Running mode=sentinel, port={}.", config.main_port());
+    true
 }
 
 /// A panic anywhere means that an invariant is broken: the service manager starts a fresh process, and safety comes

@@ -1,8 +1,8 @@
 //! Wiring of the process: who is started in which order, and how it ends.
 //!
 //! Start: listeners (a second process on the same port changes nothing) -> data directory -> peers -> log -> actors ->
-//! clients -> the file's lines. Stop: clients and admin first, then the actors (nothing acts any more), then peers,
-//! then the log, which closes its files.
+//! clients -> the file's lines. Stop: clients and admin first, then the role of raft_leader is handed over, then the actors
+//! (nothing acts any more), then peers, then the log, which closes its files.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,7 +21,8 @@ use crate::actors::proposals::GatewayHandle;
 use crate::actors::start::{ActorParts, Actors};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
-use crate::front::{Listeners, PidFile, stop_on_signals};
+use crate::front::{Listeners, PidFile};
+use crate::handover::hand_over;
 use crate::names;
 use crate::net::outgoing::Outgoing;
 use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTiming, Peers};
@@ -29,9 +30,11 @@ use crate::pubsub::Hub;
 use crate::rewriting::{Requests, Rewriter, Source};
 use crate::scripts::{ScriptPaths, Scripts};
 use crate::server::{Context, Settings};
+use crate::signals::stop_on_signals;
+use crate::supervise::Systemd;
 use crate::tls::Tls;
 use crate::view::NodeView;
-use crate::{background, ports, seeding};
+use crate::{ports, seeding};
 
 /// Applied entries that may wait for the actors; then the log waits.
 const APPLIED_QUEUE: usize = 1_024;
@@ -56,7 +59,7 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     stop_on_signals(&stop)?;
     let (tls, listeners) = open_listeners(&config, &clock).await?;
     let dir = open_dir(&config).await?;
-    let _pidfile = config.pidfile.as_deref().and_then(PidFile::write);
+    let pidfile = config.pidfile.as_deref().and_then(PidFile::write);
     tracing::info!("Sentinel ID is {}", dir.myid());
 
     let facts = dir.facts();
@@ -101,29 +104,46 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     let founding = founder_settings(&config);
     let founder = Founder::start(founding, peers.clone(), raft.clone(), Arc::clone(&clock));
 
+    let say_ready = watch_over(&config, &actors, &view, &stop);
     let (context, requests) = context(settings, &config, (view, hub), gateway, &peers, &clock, &stop);
     listeners.serve(&context, &config, recorder());
-    background::say_ready(config.supervised);
-    let lines = Source {
-        config,
-        context,
-        facts,
-    };
+    say_ready();
+    let lines = Source::new(config, context, facts);
     let seeding = tokio::spawn(seed(lines, requests, raft.clone(), clock));
     let failure = tokio::spawn(say_storage_failure(raft.clone()));
 
     stop.cancelled().await;
+    tracing::warn!("User requested shutdown...");
     let tasks = [seeding, failure].map(|task| task.abort_handle());
     tasks.iter().chain([&founder]).for_each(AbortHandle::abort);
-    end(actors, &peers, &raft).await;
+    end(actors, &peers, &raft, pidfile).await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Nothing acts any more once the actors are gone; the log closes last.
-async fn end(actors: Actors, peers: &Peers, raft: &RaftHandle) {
+/// Tells systemd how things are, if it started this process. To be called once clients are served: what is returned.
+fn watch_over(
+    config: &Config,
+    actors: &Actors,
+    view: &Arc<NodeView>,
+    stop: &CancellationToken,
+) -> impl FnOnce() + use<> {
+    let systemd = Systemd::from_environment(config.supervised);
+    let (pulse, view, stop) = (actors.pulse(), Arc::clone(view), stop.clone());
+    move || {
+        if let Some(systemd) = systemd {
+            systemd.say_ready();
+            tokio::spawn(systemd.watch(pulse, view, stop));
+        }
+    }
+}
+
+/// The others get the role of raft_leader first; nothing acts any more once the actors are gone; the log closes last.
+async fn end(actors: Actors, peers: &Peers, raft: &RaftHandle, pidfile: Option<PidFile>) {
+    hand_over(raft).await;
     actors.stop().await;
     peers.stop();
     raft.shutdown().await;
+    drop(pidfile);
     tracing::warn!("Sentinel is now ready to exit, bye bye...");
 }
 

@@ -13,7 +13,7 @@ use server_support::{Client, start};
 
 #[tokio::test]
 async fn idle_connections_hold_no_buffers() {
-    let _ = sentinel_node::server::raise_open_files(10_000);
+    let _ = sentinel_node::server::raise_open_files(10_000, 0);
     let server = start(|_| {});
     let rss_kb = || -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();

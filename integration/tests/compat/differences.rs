@@ -45,6 +45,9 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             "CLIENT INFO",
             "CLIENT SETNAME me | CLIENT INFO",
             "SUBSCRIBE a | CLIENT INFO",
+            "SUBSCRIBE a | CLIENT LIST TYPE pubsub",
+            "CLIENT TRACKING ON | CLIENT NO-EVICT ON | CLIENT INFO",
+            "CLIENT TRACKING ON BCAST | CLIENT LIST TYPE normal",
             "CLIENT HELP",
         ],
     ),
@@ -56,6 +59,18 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     (
         "additions of ours (RAFT STATUS, further SIMULATE-FAILURE modes), and the wording of later versions",
         &["SENTINEL HELP"],
+    ),
+    (
+        "lines of later versions (pubsub_clients, eventloop_cycles and others); the others come in the same order, see inform.rs",
+        &[
+            "INFO",
+            "INFO all",
+            "INFO everything",
+            "INFO server",
+            "INFO clients",
+            "INFO stats",
+            "INFO default sentinel",
+        ],
     ),
     ("Valkey's aliases are known too", &["SENTINEL PRIMARIES"]),
     (

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod differences;
+mod inform;
 mod normal;
 mod normal_acl;
 mod reply;
@@ -296,4 +297,30 @@ fn single(lines: &[&str]) -> ClusterOptions {
     options.settings.odown_quorum = 1;
     options.settings.extra = lines.iter().copied().map(String::from).collect();
     options
+}
+
+/// Both alone, so that nothing of a cluster changes between the two questions.
+fn compare_info(options: &ClusterOptions) -> Result<()> {
+    if find_program("redis-sentinel").is_none() {
+        eprintln!("SKIPPED: there is no redis-sentinel to compare with");
+        return Ok(());
+    }
+    let stock = Side::start(Program::Stock, options.clone(), false).context("redis-sentinel")?;
+    let ours = Side::start(Program::built_here()?, options.clone(), false).context("sentinel-node")?;
+    let info = |side: &Side| side.cluster.node(0)?.command(&["INFO"])?.text();
+    inform::compare(&info(&stock)?, &info(&ours)?)
+}
+
+#[test]
+fn info_has_every_line_of_redis_sentinel_in_its_order() {
+    let mut options = ClusterOptions::down_after(30_000);
+    options.sentinels = 1;
+    options.replicas = 0;
+    options.settings.odown_quorum = 1;
+    if let Err(error) = compare_info(&options) {
+        let name = "info_has_every_line_of_redis_sentinel_in_its_order";
+        eprintln!("FAILED: {error:#}");
+        eprintln!("REPRODUCE WITH: cargo test -p integration --test compat -- --exact --nocapture {name}");
+        panic!("{name} failed");
+    }
 }

@@ -23,6 +23,7 @@ use crate::clock::SharedClock;
 use crate::net::outgoing::Outgoing;
 use crate::peers::Peers;
 use crate::scripts::ReconfigSink;
+use crate::supervise::Pulse;
 use crate::view::NodeView;
 
 /// What the actors are made of.
@@ -94,6 +95,20 @@ impl Actors {
             quorum,
             system,
             thread,
+        })
+    }
+
+    /// Asks their thread for a sign of life.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        let arbiter = self.system.arbiter().clone();
+        Box::new(move || {
+            let (beat, felt) = oneshot::channel();
+            // Without a thread to run it, `beat` is dropped: no answer.
+            arbiter.spawn(async move {
+                let _ = beat.send(());
+            });
+            felt
         })
     }
 

@@ -51,12 +51,32 @@ Options after the file are further lines of it, the last one wins:
 A single - reads more lines from standard input.
 ";
 
+/// What `--version` prints. Called as `redis-sentinel` (a link), it is the line that scripts read there.
+#[must_use]
+pub fn version(program: Option<&str>) -> String {
+    let (ours, theirs, bits) = (
+        env!("CARGO_PKG_VERSION"),
+        crate::config::REDIS_VERSION,
+        usize::BITS,
+    );
+    let name = program
+        .and_then(|path| path.rsplit('/').next())
+        .unwrap_or_default();
+    if name.starts_with("redis-") {
+        format!(
+            "Redis server v={theirs} sha=00000000:0 malloc=libc bits={bits} build=sentinel-on-raft-{ours}"
+        )
+    } else {
+        format!("Sentinel on Raft v={ours} (Redis Sentinel {theirs} compatible) bits={bits}")
+    }
+}
+
 /// Reads the arguments after the program's name.
 #[must_use]
 pub fn parse(args: &[String]) -> Invocation {
     match args.first().map(String::as_str) {
-        Some("-v" | "--version") if args.len() == 1 => return Invocation::Version,
-        Some("-h" | "--help") if args.len() == 1 => return Invocation::Help,
+        Some("-v" | "--version") => return Invocation::Version,
+        Some("-h" | "--help") => return Invocation::Help,
         Some("status") => return status(args),
         _ => {}
     }
@@ -145,6 +165,9 @@ mod tests {
     fn the_other_forms_are_known() {
         assert_eq!(of("-v"), Invocation::Version);
         assert_eq!(of("--help"), Invocation::Help);
+        assert_eq!(of("--version --port 1"), Invocation::Version);
+        assert!(version(Some("/usr/bin/redis-sentinel")).starts_with("Redis server v=7."));
+        assert!(version(Some("/opt/sentinel-node")).starts_with("Sentinel on Raft v="));
         let Invocation::Status(args) = of("status --watch --admin 127.0.0.1:1") else {
             panic!("not status");
         };

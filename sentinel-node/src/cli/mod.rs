@@ -5,5 +5,5 @@ mod http;
 mod render;
 mod status;
 
-pub use args::{Invocation, StatusArgs, USAGE, parse};
+pub use args::{Invocation, StatusArgs, USAGE, parse, version};
 pub use status::run as run_status;

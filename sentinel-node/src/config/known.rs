@@ -31,10 +31,17 @@ pub(super) fn canonical(name: &str) -> &str {
 
 /// Accepted, but an operator who wrote it expects something: one warning each.
 pub(super) fn deserves_warning(name: &str) -> bool {
-    matches!(
-        name,
-        "loadmodule" | "rename-command" | "syslog-enabled" | "tls-auth-clients-user"
-    )
+    matches!(name, "loadmodule" | "syslog-enabled" | "tls-auth-clients-user")
+}
+
+/// The same for a value that asks for something; the default asks for nothing.
+pub(super) fn value_deserves_warning(name: &str, values: &[String]) -> bool {
+    let default = match name {
+        "oom-score-adj" => "no",
+        "maxmemory-clients" | "socket-mark-id" => "0",
+        _ => return false,
+    };
+    values.iter().any(|value| !value.eq_ignore_ascii_case(default))
 }
 
 // Sorted: searched by bisection. Kinds and bounds are those of Redis 7.0 where it has the directive (config.c

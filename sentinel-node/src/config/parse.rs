@@ -1,5 +1,7 @@
 //! The whole text to a [`Config`].
 
+use std::collections::BTreeSet;
+
 use super::acl;
 use super::kind::BAD_DIRECTIVE;
 use super::known;
@@ -17,6 +19,7 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
     let mut config = Config::new();
     let mut queued = Vec::new();
     let mut users = Vec::new();
+    let mut warned = BTreeSet::new();
     for line in read_lines(file, text, includes)? {
         let directive = line.words.first().map_or("", String::as_str);
         if directive == "sentinel" {
@@ -33,7 +36,9 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
             if kind.is_none() {
                 return Err(line.error(BAD_DIRECTIVE));
             }
-            if known::deserves_warning(directive) {
+            let value = known::value_deserves_warning(directive, line.args());
+            // One line for each, however often it is written.
+            if (value || known::deserves_warning(directive)) && warned.insert(directive.to_owned()) {
                 config.warnings.push(format!(
                     "{}, line {}: '{directive}' has no effect in this version",
                     line.file, line.number

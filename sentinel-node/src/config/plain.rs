@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::limits;
 use super::lines::{ConfigError, Line};
 use super::tls;
 use super::types::{BindAddress, Config, LogLevel, Supervised};
@@ -56,7 +57,7 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
         "daemonize" => config.daemonize = is_yes(line)?,
         "supervised" => {
             config.supervised = Supervised::from_name(value(line)?).ok_or_else(|| {
-                line.error("argument must be one of the following: upstart, systemd, auto, no")
+                line.error("argument(s) must be one of the following: upstart, systemd, auto, no")
             })?;
         }
         "admin-port" => config.admin.port = Some(port(line)?),
@@ -65,9 +66,21 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
             let token = value(line)?;
             config.admin.token = (!token.is_empty()).then(|| token.to_owned());
         }
+        "rename-command" => rename(config, line)?,
+        _ if limits::apply(&mut config.limits, line) => {}
         _ => return tls::apply(config, line),
     }
     Ok(true)
+}
+
+fn rename(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
+    let [old, new] = line.args() else {
+        return Err(line.error(super::kind::BAD_DIRECTIVE));
+    };
+    config
+        .renames
+        .rename(old, new)
+        .map_err(|reason| line.error(reason))
 }
 
 /// The one value of a directive.
@@ -111,7 +124,7 @@ fn seconds(line: &Line) -> Result<u32, ConfigError> {
 
 fn loglevel(line: &Line) -> Result<LogLevel, ConfigError> {
     LogLevel::from_name(value(line)?).ok_or_else(|| {
-        line.error("argument must be one of the following: debug, verbose, notice, warning, nothing")
+        line.error("argument(s) must be one of the following: debug, verbose, notice, warning, nothing")
     })
 }
 

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use sentinel_core::replicated::{GroupOptions, OptionChange};
+use sentinel_proto::command::Renames;
 use sentinel_proto::{HostPort, MasterName, SentinelId};
 
 use super::acl::AclConfig;
 use super::learned::Learned;
+use super::limits::BufferLimits;
 use super::seed;
 use super::tls::TlsConfig;
 
@@ -227,6 +229,10 @@ pub struct Config {
     pub tcp_keepalive_s: u32,
     /// `tcp-backlog`.
     pub tcp_backlog: u32,
+    /// `client-output-buffer-limit` and its like.
+    pub limits: BufferLimits,
+    /// `rename-command`.
+    pub renames: Renames,
     /// `pidfile`, absolute after [`super::load`].
     pub pidfile: Option<PathBuf>,
     /// `daemonize`.
@@ -267,6 +273,8 @@ impl Config {
             timeout_s: 0,
             tcp_keepalive_s: 300,
             tcp_backlog: 511,
+            limits: BufferLimits::default(),
+            renames: Renames::none(),
             pidfile: None,
             daemonize: false,
             supervised: Supervised::No,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -55,6 +56,15 @@ impl Stream {
         match self {
             Self::Unix(_, path) => Some(Endpoint::Unix(Arc::clone(path))),
             other => other.local_addr().map(Endpoint::Ip),
+        }
+    }
+
+    /// Its file descriptor.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<i32> {
+        match self {
+            Self::Unix(stream, _) => Some(stream.as_raw_fd()),
+            other => other.tcp().map(AsRawFd::as_raw_fd),
         }
     }
 

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 
+use super::backlog::Backlog;
 use super::table;
 
-/// Events a subscriber may be behind. Redis cuts at 32 MB of output; entries here are pointers to shared
-/// events of some hundred bytes, so this is less, and more than a failover of 1000 masters publishes at once.
-pub const QUEUE_DELIVERIES: usize = 32_768;
+/// What a message costs beyond its texts.
+const MESSAGE_BYTES: usize = 64;
 
 /// An event as it is kept and sent.
 #[derive(Debug)]
@@ -51,6 +51,16 @@ pub struct Delivery {
     pub pattern: Option<Bytes>,
 }
 
+impl Delivery {
+    /// What it counts for in the subscriber's [`Backlog`].
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let pattern = self.pattern.as_ref().map_or(0, Bytes::len);
+        let texts = self.event.payload.len().saturating_add(pattern);
+        texts.saturating_add(MESSAGE_BYTES)
+    }
+}
+
 /// A change of a connection's subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subscription {
@@ -75,13 +85,18 @@ pub struct HubCounters {
     pub overflowed: AtomicU64,
     /// Connections with at least one subscription.
     pub subscribers: AtomicU64,
+    /// Different channels subscribed to.
+    pub channels: AtomicU64,
+    /// Different patterns subscribed to.
+    pub patterns: AtomicU64,
 }
 
 pub(super) enum Input {
     Publish(Arc<Published>),
     Attach {
         client: u64,
-        queue: mpsc::Sender<Delivery>,
+        queue: mpsc::UnboundedSender<Delivery>,
+        backlog: Arc<Backlog>,
         close: CancellationToken,
     },
     Change(u64, Subscription),
@@ -109,7 +124,7 @@ impl Hub {
     pub fn start(clock: SharedClock) -> Self {
         let (input, receiver) = mpsc::unbounded_channel();
         let counters = Arc::new(HubCounters::default());
-        tokio::spawn(table::run(receiver, Arc::clone(&counters)));
+        tokio::spawn(table::run(receiver, Arc::clone(&counters), Arc::clone(&clock)));
         Self {
             input,
             counters,
@@ -138,11 +153,22 @@ impl Hub {
         })));
     }
 
-    /// Registers a connection; `close` is cancelled when it does not read its messages.
+    /// Registers a connection. `close` is cancelled when it is too far behind: whoever takes a message out of the queue
+    /// says so to `backlog`, which bounds the queue.
     #[must_use]
-    pub fn attach(&self, client: u64, close: CancellationToken) -> mpsc::Receiver<Delivery> {
-        let (queue, receiver) = mpsc::channel(QUEUE_DELIVERIES);
-        let _ = self.input.send(Input::Attach { client, queue, close });
+    pub fn attach(
+        &self,
+        client: u64,
+        backlog: Arc<Backlog>,
+        close: CancellationToken,
+    ) -> mpsc::UnboundedReceiver<Delivery> {
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let _ = self.input.send(Input::Attach {
+            client,
+            queue,
+            backlog,
+            close,
+        });
         receiver
     }
 

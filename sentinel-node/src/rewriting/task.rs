@@ -114,6 +114,16 @@ struct Writer {
 }
 
 impl Source {
+    /// From its parts.
+    #[must_use]
+    pub fn new(config: Config, context: Arc<Context>, facts: LocalFacts) -> Self {
+        Self {
+            config,
+            context,
+            facts,
+        }
+    }
+
     /// Runs until the process ends, once the file's lines were brought to the log.
     pub async fn run(self, requests: Requests, raft: RaftHandle) {
         let known = Arc::from(self.config.main_text.as_str());

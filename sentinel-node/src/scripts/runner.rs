@@ -143,6 +143,7 @@ fn spawn(dir: &Path, argv: &[String]) -> io::Result<Child> {
         .arg0(path)
         .args(arguments)
         .current_dir(dir)
+        .env_remove(crate::background::MARK)
         .spawn()
 }
 

@@ -284,7 +284,11 @@ async fn what_cannot_be_executed_is_an_error_with_status_2() {
     // A script without a first line `#!` is nothing that a shell would be asked to read.
     for text in [None, Some("echo hello > /dev/null\n")] {
         let w = World::new("missing", text);
-        let mut events = w.hub.attach(1, CancellationToken::new());
+        let mut events = w.hub.attach(
+            1,
+            Arc::new(crate::pubsub::Backlog::new(crate::config::OutputLimit::default())),
+            CancellationToken::new(),
+        );
         let all = Subscription::Pattern(bytes::Bytes::from_static(b"*"));
         w.hub.change(1, all);
         w.notify();

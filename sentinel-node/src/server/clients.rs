@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use sentinel_core::time::MonoTime;
+use sentinel_proto::command::Tracking;
 use sentinel_proto::reply::session::ClientLine;
 use sentinel_proto::resp::Protocol;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::stream::Endpoint;
+use crate::pubsub::Backlog;
 
 /// What others may see of a connection. Written by its task only, except `close`.
 #[derive(Debug)]
@@ -36,6 +38,16 @@ pub struct ClientInfo {
     pub labels: ArcSwap<Labels>,
     /// Told to a subscriber when users changed: it may have lost a channel.
     pub recheck: Notify,
+    /// The socket.
+    pub fd: Option<i32>,
+    /// Waits for the end of a CLIENT PAUSE.
+    pub blocked: AtomicBool,
+    /// Bytes of input that are not answered yet, as of the last look.
+    pub query_bytes: AtomicUsize,
+    /// Room in both buffers, as of the last look: input, output.
+    pub capacities: [AtomicUsize; 2],
+    /// What waits for it.
+    pub backlog: Arc<Backlog>,
     /// Cancelled to end the connection.
     pub close: CancellationToken,
 }
@@ -53,6 +65,10 @@ pub struct Labels {
     pub command: &'static str,
     /// The user it authenticated as.
     pub user: String,
+    /// CLIENT NO-EVICT ON.
+    pub no_evict: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Tracking,
 }
 
 impl Default for Labels {
@@ -64,6 +80,8 @@ impl Default for Labels {
             lib_ver: String::new(),
             command: "",
             user: "default".to_owned(),
+            no_evict: false,
+            tracking: Tracking::default(),
         }
     }
 }
@@ -75,11 +93,13 @@ impl ClientInfo {
         self.channels.load(Ordering::Relaxed) > 0 || self.patterns.load(Ordering::Relaxed) > 0
     }
 
-    /// Its line of CLIENT LIST. Buffer sizes are not tracked and shown as 0.
+    /// Its line of CLIENT LIST. Sizes of buffers are those after its last batch of requests.
     #[must_use]
     pub fn line(&self, now: MonoTime) -> ClientLine {
         let labels = self.labels.load();
         let seconds = |since: MonoTime| now.ms_since(since) / 1000;
+        let query_bytes = self.query_bytes.load(Ordering::Relaxed);
+        let [input, output] = &self.capacities;
         ClientLine {
             id: self.id,
             address: self.addr.to_string(),
@@ -99,7 +119,18 @@ impl ClientInfo {
             lib_name: labels.lib_name.clone(),
             lib_version: labels.lib_ver.clone(),
             unix: matches!(self.addr, Endpoint::Unix(_)),
-            ..ClientLine::default()
+            fd: self.fd,
+            blocked: self.blocked.load(Ordering::Relaxed),
+            tracking: labels.tracking.is_on(),
+            broadcasting: labels.tracking.is_broadcasting(),
+            no_evict: labels.no_evict,
+            redirect: labels.tracking.redirect(),
+            query_bytes,
+            query_free_bytes: input.load(Ordering::Relaxed).saturating_sub(query_bytes),
+            reply_buffer_bytes: output.load(Ordering::Relaxed),
+            reply_bytes: self.backlog.reply_bytes(),
+            queued: self.backlog.queued(),
+            queued_bytes: self.backlog.queued_bytes(),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One client connection: bytes in, batches of replies out.
 //!
 //! While replies wait for the client nothing more is read from it, so the memory of a connection is bounded by
-//! one reply beyond [`FLUSH_BYTES`]. Events wait in the hub's bounded queue, which closes the connection.
+//! one reply beyond [`FLUSH_BYTES`]. Events wait in the hub's queue; who is too far behind with them is closed.
+
+mod paused;
 
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
@@ -13,13 +15,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::{Buf as _, Bytes, BytesMut};
 use sentinel_proto::reply::{ErrorReply, pubsub};
-use sentinel_proto::resp::{Frame, Limits, Protocol, RequestDecoder, encode};
+use sentinel_proto::resp::{Frame, Limits, Protocol, ProtocolError, RequestDecoder, encode};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::{BufferLimits, OutputLimit};
 use crate::net::stream::{Endpoint, Stream};
-use crate::pubsub::{Delivery, Subscription};
+use crate::pubsub::{Backlog, Delivery, Subscription};
 
 use super::clients::{ClientInfo, Labels};
 use super::context::Context;
@@ -30,14 +33,8 @@ use super::pool;
 use super::session::{ReplyMode, Session};
 use super::sockets::say_goodbye;
 
-/// Requests of a sentinel's clients are short: less than Redis allows, so that many clients cannot hold much.
-const LIMITS: Limits = Limits {
-    max_args: 4096,
-    max_bulk_bytes: 512 * 1024,
-    max_inline_bytes: 64 * 1024,
-    max_depth: 8,
-    max_total: 1024 * 1024,
-};
+/// How often what waits for a client that does not read is compared with its soft limit.
+const SOFT_LIMIT_CHECK: Duration = Duration::from_millis(250);
 /// Replies are written when so much of them has come together, or when the input is used up.
 const FLUSH_BYTES: usize = 64 * 1024;
 /// Writes asked for by clients end within about 2 s; this is the net below.
@@ -68,7 +65,7 @@ struct Connection {
     decoder: RequestDecoder,
     input: BytesMut,
     output: BytesMut,
-    deliveries: Option<mpsc::Receiver<Delivery>>,
+    deliveries: Option<mpsc::UnboundedReceiver<Delivery>>,
     memo: Option<Memo>,
     /// `maxclients` is reached: only `SENTINEL PEER` is served.
     peer_only: bool,
@@ -81,6 +78,11 @@ pub(super) async fn serve(context: Arc<Context>, stream: Stream, addr: Endpoint,
     let now = context.clock.mono();
     let info = Arc::new(ClientInfo {
         id,
+        fd: stream.descriptor(),
+        blocked: AtomicBool::new(false),
+        query_bytes: AtomicUsize::new(0),
+        capacities: [const { AtomicUsize::new(0) }; 2],
+        backlog: Arc::new(Backlog::new(context.settings.limits.pubsub)),
         laddr: stream.local_end().unwrap_or_else(|| addr.clone()),
         addr,
         since: now,
@@ -95,7 +97,7 @@ pub(super) async fn serve(context: Arc<Context>, stream: Stream, addr: Endpoint,
     context.clients.add(Arc::clone(&info));
     let session = Session::new(id, &context.acl);
     let mut connection = Connection {
-        decoder: RequestDecoder::new(LIMITS, session.is_authenticated()),
+        decoder: RequestDecoder::new(limits(&context.settings.limits), session.is_authenticated()),
         session,
         input: BytesMut::new(),
         output: BytesMut::new(),
@@ -121,6 +123,15 @@ impl Connection {
         }
         context.clients.remove(self.info.id);
         context.counters.connected.fetch_sub(1, Ordering::Relaxed);
+        if self.session.labels.tracking.is_on() {
+            context.counters.tracking.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.info.backlog.was_cut() {
+            let line = self.info.line(context.clock.mono());
+            tracing::warn!(
+                "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
+            );
+        }
         if let End::Upgrade {
             version,
             cluster_id,
@@ -200,6 +211,27 @@ impl Connection {
         if self.output.is_empty() && self.output.capacity() > 0 {
             pool::give_back(std::mem::take(&mut self.output));
         }
+        self.publish_usage();
+    }
+
+    /// Shows the sizes of the buffers to CLIENT LIST.
+    fn publish_usage(&self) {
+        let [input, output] = &self.info.capacities;
+        input.store(self.input.capacity(), Ordering::Relaxed);
+        output.store(self.output.capacity(), Ordering::Relaxed);
+        self.info.query_bytes.store(self.input.len(), Ordering::Relaxed);
+    }
+
+    fn query_limit(&self) -> usize {
+        usize::try_from(self.context.settings.limits.query).unwrap_or(usize::MAX)
+    }
+
+    /// Closes without a reply, as Redis does.
+    fn too_much_input<T>(&self) -> Result<T, ()> {
+        self.context.counters.query_limit.fetch_add(1, Ordering::Relaxed);
+        let line = self.info.line(self.context.clock.mono());
+        tracing::warn!("Closing client that reached max query buffer length: {line}");
+        Err(())
     }
 
     /// Answers all whole requests of the input, `count` bytes of which are new. `Err` = close after what is in the output was sent.
@@ -223,6 +255,7 @@ impl Connection {
                     }
                 }
                 Ok(None) => break Ok(None),
+                Err(ProtocolError::TotalTooBig) => break self.too_much_input(),
                 Err(error) => {
                     let counters = &self.context.counters;
                     counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
@@ -234,13 +267,15 @@ impl Connection {
         let counters = &self.context.counters;
         counters.commands.fetch_add(answered, Ordering::Relaxed);
         counters.input_bytes.fetch_add(bytes, Ordering::Relaxed);
+        counters.reads.fetch_add(1, Ordering::Relaxed);
         result
     }
 
     /// The fast path: repetitions of the last address query.
     fn answer_repeated(&mut self) -> u64 {
         let Some(memo) = &self.memo else { return 0 };
-        if !self.decoder.is_idle()
+        if self.context.pause.may_hold()
+            || !self.decoder.is_idle()
             || !memo.is_valid(&self.context.view)
             || !self.session.is_fresh(&self.context.acl)
         {
@@ -255,17 +290,26 @@ impl Connection {
             self.refuse_client();
             return Err(());
         }
+        if self.context.pause.may_hold() {
+            self.wait_while_paused(&words, close).await?;
+            self.start_output();
+        }
         let action = dispatch(&self.context, &mut self.session, &words);
         self.decoder.set_authenticated(self.session.is_authenticated());
         self.publish_labels();
-        match action {
-            Action::Reply(frame) => self.reply(&frame),
-            Action::Address(frame, version) => {
-                if self.session.reply_mode == ReplyMode::On {
-                    self.memo = Memo::new(&words, &frame, self.session.protocol, version);
-                }
-                self.reply(&frame);
+        if let Action::Address(frame, version) = action {
+            if self.session.reply_mode == ReplyMode::On {
+                self.memo = Memo::new(&words, &frame, self.session.protocol, version);
             }
+            self.reply(&frame);
+            return Ok(None);
+        }
+        self.act(action, close).await
+    }
+
+    async fn act(&mut self, action: Action, close: &CancellationToken) -> Result<Option<End>, ()> {
+        match action {
+            Action::Reply(frame) | Action::Address(frame, _) => self.reply(&frame),
             Action::Silent => {}
             Action::Subscribe(kind, names) => self.subscribe(kind, names),
             Action::Unsubscribe(kind, names) => self.unsubscribe(kind, names),
@@ -277,7 +321,13 @@ impl Connection {
                 };
                 self.reply(&frame);
             }
+            Action::Track(request) => {
+                let frame = control::track(&self.context, &mut self.session, &request).await;
+                self.publish_labels();
+                self.reply(&frame);
+            }
             Action::Clients(operation) => {
+                self.publish_usage();
                 let id = self.session.id;
                 let (frame, close_self) = control::clients(&self.context, id, operation).await;
                 self.reply(&frame);
@@ -300,7 +350,6 @@ impl Connection {
             }
             Action::Close => return Err(()),
             Action::Shutdown => {
-                tracing::warn!("User requested shutdown...");
                 self.context.stop.cancel();
                 return Ok(Some(End::Closed));
             }
@@ -353,7 +402,8 @@ impl Connection {
 
     fn subscribe(&mut self, kind: Pattern, names: Vec<Bytes>) {
         if self.deliveries.is_none() {
-            let queue = self.context.hub.attach(self.info.id, self.info.close.clone());
+            let (backlog, close) = (Arc::clone(&self.info.backlog), self.info.close.clone());
+            let queue = self.context.hub.attach(self.info.id, backlog, close);
             self.deliveries = Some(queue);
         }
         for name in names {
@@ -426,8 +476,16 @@ impl Connection {
         let (channels, patterns) = (self.session.channels.len(), self.session.patterns.len());
         self.info.channels.store(channels, Ordering::Relaxed);
         self.info.patterns.store(patterns, Ordering::Relaxed);
-        if self.session.subscriptions() == 0 && self.deliveries.take().is_some() {
+        if self.session.subscriptions() > 0 {
+            return;
+        }
+        if let Some(mut queue) = self.deliveries.take() {
             self.context.hub.detach(self.info.id);
+            // What is still in it is not sent any more.
+            queue.close();
+            while let Ok(delivery) = queue.try_recv() {
+                self.info.backlog.take(delivery.bytes());
+            }
         }
     }
 
@@ -435,7 +493,9 @@ impl Connection {
     fn deliver(&mut self, delivery: Option<Delivery>) {
         self.start_output();
         let mut next = delivery;
-        while let Some(Delivery { event, pattern }) = next {
+        while let Some(delivery) = next {
+            self.info.backlog.take(delivery.bytes());
+            let Delivery { event, pattern } = delivery;
             event.encode(pattern.as_ref(), self.session.protocol, &mut self.output);
             if self.output.len() >= FLUSH_BYTES {
                 break;
@@ -446,7 +506,12 @@ impl Connection {
 
     /// Sends the output. `Err` = the connection is gone, or is to be closed.
     async fn flush(&mut self, close: &CancellationToken) -> Result<(), ()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
         let bytes = u64::try_from(self.output.len()).unwrap_or(0);
+        self.check_backlog()?;
+        let check = (self.output_limit().soft != 0).then_some(SOFT_LIMIT_CHECK);
         while !self.output.is_empty() {
             let patience = self.patience();
             let (stream, output) = (&mut self.stream, &self.output);
@@ -455,8 +520,12 @@ impl Connection {
                 written = write(stream, output) => written.map_err(|_| ())?,
                 () = close.cancelled() => return Err(()),
                 () = idle(patience) => return Err(()),
+                () = idle(check) => 0,
             };
             self.output.advance(count);
+            if count == 0 {
+                self.check_backlog()?;
+            }
         }
         if self.stream.needs_flush() {
             let patience = self.patience();
@@ -471,8 +540,46 @@ impl Connection {
             .counters
             .output_bytes
             .fetch_add(bytes, Ordering::Relaxed);
+        self.context.counters.writes.fetch_add(1, Ordering::Relaxed);
         self.output.clear();
+        self.info.backlog.set_reply_bytes(0);
         Ok(())
+    }
+
+    fn output_limit(&self) -> &OutputLimit {
+        let limits = &self.context.settings.limits;
+        if self.deliveries.is_some() {
+            &limits.pubsub
+        } else {
+            &limits.normal
+        }
+    }
+
+    /// `Err` = more output waits than the client's class may have.
+    fn check_backlog(&self) -> Result<(), ()> {
+        self.info.backlog.set_reply_bytes(self.output.len());
+        let limit = self.output_limit();
+        if limit.hard == 0 && limit.soft == 0 {
+            return Ok(());
+        }
+        if self.info.backlog.judge(limit, self.context.clock.mono()) {
+            let counter = &self.context.counters.output_limit;
+            counter.fetch_add(1, Ordering::Relaxed);
+            return Err(());
+        }
+        Ok(())
+    }
+}
+
+/// What a client may send. Sizes are the file's, counts are ours: the longest honest request has some dozen words.
+fn limits(limits: &BufferLimits) -> Limits {
+    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    Limits {
+        max_args: 4096,
+        max_bulk_bytes: bytes(limits.bulk),
+        max_inline_bytes: 64 * 1024,
+        max_depth: 8,
+        max_total: bytes(limits.query),
     }
 }
 
@@ -503,7 +610,7 @@ async fn write(stream: &mut Stream, output: &[u8]) -> std::io::Result<usize> {
 }
 
 /// The next message of a subscriber; never for others.
-async fn next(deliveries: &mut Option<mpsc::Receiver<Delivery>>) -> Option<Delivery> {
+async fn next(deliveries: &mut Option<mpsc::UnboundedReceiver<Delivery>>) -> Option<Delivery> {
     match deliveries {
         // `None` comes when the hub cut this subscriber off; `close` ends the connection then.
         Some(queue) => match queue.recv().await {

@@ -9,13 +9,14 @@ use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use sentinel_core::time::MonoTime;
 use sentinel_proto::HostPort;
+use sentinel_proto::command::Renames;
 use sentinel_proto::reply::info::ListenerInfo;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::acl::{Acl, AclSettings};
 use crate::clock::SharedClock;
-use crate::config::{BindAddress, Config, StaleReads};
+use crate::config::{BindAddress, BufferLimits, Config, StaleReads};
 use crate::control::Control;
 use crate::net::stream::Stream;
 use crate::peers::PeerAcceptor;
@@ -25,6 +26,8 @@ use crate::view::NodeView;
 
 use super::clients::Clients;
 use super::parameters::Parameters;
+use super::pause::Pause;
+use super::rates::Rates;
 
 /// Refuses all peers: for tests and a node without peers.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +59,12 @@ pub struct Settings {
     pub timeout_s: u32,
     /// `tcp-keepalive`, in seconds; 0 = off.
     pub tcp_keepalive_s: u32,
+    /// `client-output-buffer-limit` and its like.
+    pub limits: BufferLimits,
+    /// `rename-command`; `None` = no such line.
+    pub renames: Option<Arc<Renames>>,
+    /// `process_supervised` of INFO.
+    pub supervised: &'static str,
     /// `sentinel stale-reads`.
     pub stale_reads: StaleReads,
     /// `sentinel deny-scripts-reconfig`.
@@ -86,6 +95,9 @@ impl Settings {
             maxclients: config.maxclients,
             timeout_s: config.timeout_s,
             tcp_keepalive_s: config.tcp_keepalive_s,
+            limits: config.limits,
+            renames: (!config.renames.is_empty()).then(|| Arc::new(config.renames.clone())),
+            supervised: crate::supervise::supervisor(config.supervised).unwrap_or("no"),
             stale_reads: config.sentinel.stale_reads,
             deny_scripts_reconfig: config.sentinel.deny_scripts_reconfig,
             parameters: Parameters::from_config(config),
@@ -151,6 +163,18 @@ pub struct Counters {
     pub errors: AtomicU64,
     /// Connections closed by a protocol error.
     pub protocol_errors: AtomicU64,
+    /// Connections closed for a request above `client-query-buffer-limit`.
+    pub query_limit: AtomicU64,
+    /// Connections closed for a reply above `client-output-buffer-limit`.
+    pub output_limit: AtomicU64,
+    /// Batches of input.
+    pub reads: AtomicU64,
+    /// Batches of output.
+    pub writes: AtomicU64,
+    /// Connections that wait for the end of a CLIENT PAUSE.
+    pub blocked: AtomicU32,
+    /// Connections with CLIENT TRACKING ON.
+    pub tracking: AtomicU32,
     /// Failed AUTH attempts.
     pub denied_auth: AtomicU64,
     /// Requests refused because of the command.
@@ -181,6 +205,10 @@ pub struct Context {
     pub acl: Acl,
     /// Counters.
     pub counters: Counters,
+    /// Some of them per second.
+    pub rates: Rates,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     /// `run_id` of this process: 40 hexadecimal characters, new at each start.
     pub run_id: String,
     /// `sentinel_simulate_failure_flags`: 1 = crash after election, 2 = after promotion.
@@ -218,6 +246,8 @@ impl Context {
             clients,
             acl,
             counters: Counters::default(),
+            rates: Rates::default(),
+            pause: Pause::default(),
             simulated: AtomicU32::new(0),
             run_id: sentinel_proto::SentinelId::from_bytes(bytes).as_str().to_owned(),
             stop,

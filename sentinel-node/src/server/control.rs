@@ -1,11 +1,12 @@
 //! Requests that wait for something: writes through [`Control`](crate::control::Control), and the client table.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sentinel_core::replicated::{Command, GroupOptions, OptionChange, Rejection};
 use sentinel_core::time::MonoTime;
-use sentinel_proto::command::{ClientFilter, ClientKind, KillFilter};
+use sentinel_proto::command::{ClientFilter, ClientKind, KillFilter, TrackingRequest};
 use sentinel_proto::reply::ErrorReply;
 use sentinel_proto::reply::session::{ClientLine, client_lines, integer};
 use sentinel_proto::resp::Frame;
@@ -15,6 +16,7 @@ use crate::control::ControlError;
 
 use super::clients::ClientInfo;
 use super::context::Context;
+use super::session::Session;
 
 /// A write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +141,27 @@ pub(crate) fn refusal(error: ControlError) -> ErrorReply {
         ControlError::Unknown(text) => ErrorReply::outcome_unknown(text),
         ControlError::NoGoodReplica => ErrorReply::no_good_replica(),
     }
+}
+
+/// CLIENT TRACKING.
+pub(super) async fn track(context: &Context, session: &mut Session, request: &TrackingRequest) -> Frame {
+    if let Some(id) = request.redirect {
+        let all = context.clients.list().await;
+        if !all.iter().any(|client| u64::try_from(id) == Ok(client.id)) {
+            return ErrorReply::err("The client ID you want redirect to does not exist").into();
+        }
+    }
+    let tracking = &mut session.labels_mut().tracking;
+    let before = tracking.is_on();
+    if let Err(error) = tracking.change(request) {
+        return error.into();
+    }
+    match (before, tracking.is_on()) {
+        (false, true) => context.counters.tracking.fetch_add(1, Ordering::Relaxed),
+        (true, false) => context.counters.tracking.fetch_sub(1, Ordering::Relaxed),
+        _ => 0,
+    };
+    Frame::OK
 }
 
 /// CLIENT LIST, INFO and KILL. The flag says that the caller itself is to be closed after its reply.

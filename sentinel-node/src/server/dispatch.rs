@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use sentinel_core::acl::{Denial, Reason};
+use sentinel_core::time::MonoTime;
 use sentinel_proto::command::{
-    ClientRequest, HelloRequest, ReplyMode as WireReplyMode, Request, closes_connection, lookup,
+    ClientRequest, CommandSpec, HelloRequest, Renames, ReplyMode as WireReplyMode, Request, TrackingRequest,
+    closes_connection, lookup,
 };
 use sentinel_proto::reply::{ErrorReply, commands, help, session as replies};
 use sentinel_proto::resp::Frame;
@@ -37,6 +39,8 @@ pub(super) enum Action {
     Acl(AclOperation),
     /// An error because of who the client is, to be noted.
     Refused(Box<Refusal>),
+    /// CLIENT TRACKING.
+    Track(TrackingRequest),
     /// Something about the other connections.
     Clients(ClientsOperation),
     /// Close without a reply.
@@ -77,14 +81,14 @@ pub(super) fn dispatch(context: &Context, session: &mut Session, words: &[Bytes]
     if !session.refresh(&context.acl) {
         return Action::Close;
     }
-    match checked(session, words) {
+    match checked(context, session, words) {
         Ok(request) => perform(context, session, request, words),
         Err(action) => action,
     }
 }
 
-fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, Action> {
-    let spec = lookup(words)?;
+fn checked(context: &Context, session: &mut Session, words: &[Bytes]) -> Result<Request, Action> {
+    let spec = called(context, words)?;
     session.note_command(spec.name);
     if !is_peer(words) {
         if !session.is_authenticated() && !spec.before_auth() {
@@ -98,6 +102,23 @@ fn checked(session: &mut Session, words: &[Bytes]) -> Result<Request, Action> {
     Ok((spec.parse)(words)?)
 }
 
+/// The command that the words call, by the names of `rename-command`. Sentinels use the original name for connections
+/// between them, whatever it is renamed to: their files need not agree.
+fn called(context: &Context, words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
+    match &context.settings.renames {
+        Some(renames) if !is_peer(words) => renames.lookup(words),
+        _ => lookup(words),
+    }
+}
+
+/// Until when a request has to wait for the end of a CLIENT PAUSE; what is refused does not wait.
+pub(super) fn held(context: &Context, session: &Session, words: &[Bytes], now: MonoTime) -> Option<MonoTime> {
+    let spec = called(context, words).ok().filter(|_| !is_peer(words))?;
+    let allowed = session.is_authenticated() || spec.before_auth();
+    let in_context = !session.is_restricted() || spec.while_subscribed();
+    (allowed && in_context).then(|| context.pause.holds(spec, now))?
+}
+
 /// `SENTINEL PEER`: sentinels authenticate inside it, see the acceptor.
 pub(super) fn is_peer(words: &[Bytes]) -> bool {
     matches!(words, [first, second, ..]
@@ -105,6 +126,9 @@ pub(super) fn is_peer(words: &[Bytes]) -> bool {
 }
 
 fn perform(context: &Context, session: &mut Session, request: Request, words: &[Bytes]) -> Action {
+    if !matches!(request, Request::Client(_)) {
+        session.labels.tracking.command_was_run();
+    }
     let frame = match request {
         Request::Ping(message) => replies::pong(message, session.protocol, session.subscriptions() > 0),
         Request::Auth { user, password } => {
@@ -115,7 +139,10 @@ fn perform(context: &Context, session: &mut Session, request: Request, words: &[
         }
         Request::Hello(hello) => return self::hello(context, session, hello, words),
         Request::Client(request) => return client(context, session, request),
-        Request::Command(request) => commands::command(&request),
+        Request::Command(request) => {
+            let renames = context.settings.renames.as_deref();
+            commands::command(&request, renames.unwrap_or(&Renames::none()))
+        }
         Request::Info(sections) => info::reply(context, sections),
         Request::Role => {
             let state = context.view.state.load();
@@ -216,9 +243,25 @@ fn client(context: &Context, session: &mut Session, request: ClientRequest) -> A
             return Action::Clients(ClientsOperation::Kill(filter));
         }
         ClientRequest::Reply(mode) => return reply_mode(session, mode),
-        ClientRequest::NoEvict(_) | ClientRequest::Tracking | ClientRequest::Pause => Frame::OK,
-        ClientRequest::TrackingInfo => replies::tracking_info(),
-        ClientRequest::GetRedir => Frame::Integer(-1),
+        ClientRequest::NoEvict(on) => {
+            session.labels_mut().no_evict = on;
+            Frame::OK
+        }
+        ClientRequest::Pause(scope, ms) => {
+            context.pause.start(scope, ms, context.clock.mono());
+            Frame::OK
+        }
+        ClientRequest::Unpause => {
+            context.pause.end();
+            Frame::OK
+        }
+        ClientRequest::Tracking(request) => return Action::Track(request),
+        ClientRequest::Caching(yes) => match session.labels.tracking.set_caching(yes) {
+            Ok(()) => Frame::OK,
+            Err(error) => error.into(),
+        },
+        ClientRequest::TrackingInfo => session.labels.tracking.info(),
+        ClientRequest::GetRedir => session.labels.tracking.redirect_reply(),
         ClientRequest::Unblock => Frame::Integer(0),
         ClientRequest::Help => help::lines(help::CLIENT),
     };

@@ -54,7 +54,7 @@ fn server(context: &Context) -> ServerInfo {
             part(uname.machine())
         ),
         process_id: std::process::id(),
-        supervised: "no",
+        supervised: context.settings.supervised,
         run_id: context.run_id.clone(),
         tcp_port: context.settings.port,
         server_time_usec: context.clock.wall().0.saturating_mul(1000),
@@ -70,13 +70,15 @@ fn clients(context: &Context) -> ClientsInfo {
     ClientsInfo {
         connected: size(u64::from(connected)),
         max_clients: size(u64::from(context.settings.maxclients)),
+        blocked: size(u64::from(context.counters.blocked.load(Ordering::Relaxed))),
+        tracking: size(u64::from(context.counters.tracking.load(Ordering::Relaxed))),
         subscribers: size(context.hub.counters().subscribers.load(Ordering::Relaxed)),
         ..ClientsInfo::default()
     }
 }
 
 fn stats(context: &Context) -> StatsInfo {
-    let counters = &context.counters;
+    let (counters, hub) = (&context.counters, context.hub.counters());
     let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     StatsInfo {
         connections: get(&counters.accepted),
@@ -85,12 +87,18 @@ fn stats(context: &Context) -> StatsInfo {
         output_bytes: get(&counters.output_bytes),
         rejected_connections: get(&counters.rejected),
         error_replies: get(&counters.errors),
-        query_limit_disconnections: get(&counters.protocol_errors),
-        output_limit_disconnections: get(&context.hub.counters().overflowed),
+        ops_per_s: get(&context.rates.commands),
+        input_bytes_per_s: get(&context.rates.input_bytes),
+        output_bytes_per_s: get(&context.rates.output_bytes),
+        channels: size(get(&hub.channels)),
+        patterns: size(get(&hub.patterns)),
+        reads: get(&counters.reads),
+        writes: get(&counters.writes),
+        query_limit_disconnections: get(&counters.query_limit),
+        output_limit_disconnections: get(&hub.overflowed).saturating_add(get(&counters.output_limit)),
         auth_denied: get(&counters.denied_auth),
         command_denied: get(&counters.denied_command),
         channel_denied: get(&counters.denied_channel),
-        ..StatsInfo::default()
     }
 }
 

@@ -21,8 +21,6 @@ use super::sockets::{self, Incoming, Listener, TlsRules};
 
 /// Pause after `accept` failed (no descriptors left): long enough not to spin, short enough to recover.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Descriptors beside those of clients: log, data files, peers, links to Redis. Redis reserves 32.
-const RESERVED_FILES: u64 = 256;
 
 /// Open listeners.
 #[derive(Debug, Default)]
@@ -137,38 +135,9 @@ fn listen(address: SocketAddr, backlog: u32) -> Result<(TcpListener, SocketAddr)
     open().map_err(|error| crate::config::os_text(&error))
 }
 
-/// Raises the limit of open files to what `maxclients` needs; returns the line to log, if any.
-#[must_use]
-pub fn raise_open_files(maxclients: u32) -> Option<String> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = u64::from(maxclients).saturating_add(RESERVED_FILES);
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.current.unwrap_or(u64::MAX);
-    if current >= wanted {
-        return None;
-    }
-    let target = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(target),
-            maximum: limit.maximum,
-        },
-    );
-    Some(match raised {
-        Ok(()) => {
-            format!(
-                "Increased maximum number of open files to {target} (it was originally set to {current})."
-            )
-        }
-        Err(error) => {
-            format!("Could not raise the maximum number of open files from {current} to {wanted}: {error}")
-        }
-    })
-}
-
 /// Accepts connections until the context is stopped. One task per listener; returns at once.
 pub fn serve(context: &Arc<Context>, bound: Bound) {
+    tokio::spawn(super::rates::sample(Arc::clone(context)));
     for listener in bound.listeners {
         let context = Arc::clone(context);
         tokio::spawn(async move {

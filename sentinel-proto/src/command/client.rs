@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 
+use super::tracking::TrackingRequest;
 use super::{Request, rest, text};
 use crate::reply::ErrorReply;
 use crate::resp::parse_integer;
 
-type Parsed = Result<Request, ErrorReply>;
+pub(super) type Parsed = Result<Request, ErrorReply>;
+
+/// Longest CLIENT PAUSE: beyond this its end overflows a clock of microseconds.
+const MAX_PAUSE_MS: u64 = i64::MAX as u64 / 1000;
 
 /// CLIENT and its subcommands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +41,27 @@ pub enum ClientRequest {
     TrackingInfo,
     /// GETREDIR: always -1.
     GetRedir,
-    /// TRACKING: accepted, without keys there is nothing to track.
-    Tracking,
-    /// PAUSE and UNPAUSE: accepted, no effect on a sentinel's own replies.
-    Pause,
+    /// TRACKING ON and OFF: kept and shown; without keys there is nothing to track.
+    Tracking(TrackingRequest),
+    /// CACHING YES and NO; what else was given is judged after the mode.
+    Caching(Option<bool>),
+    /// PAUSE: requests of clients wait for so long.
+    Pause(PauseScope, u64),
+    /// UNPAUSE.
+    Unpause,
     /// UNBLOCK: no client is ever blocked; the reply is 0.
     Unblock,
     /// HELP.
     Help,
+}
+
+/// Whose requests CLIENT PAUSE holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PauseScope {
+    /// WRITE: of a sentinel's commands only PUBLISH.
+    Write,
+    /// ALL, and the default.
+    All,
 }
 
 /// CLIENT LIST: `None` = no restriction.
@@ -102,7 +119,7 @@ pub(super) fn printable(name: &[u8]) -> bool {
     name.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
-fn request(request: ClientRequest) -> Parsed {
+pub(super) fn request(request: ClientRequest) -> Parsed {
     Ok(Request::Client(request))
 }
 
@@ -154,12 +171,16 @@ pub(super) fn getredir(_: &[Bytes]) -> Parsed {
     request(ClientRequest::GetRedir)
 }
 
-pub(super) fn caching(_: &[Bytes]) -> Parsed {
-    Err(ErrorReply::client_caching())
+pub(super) fn caching(words: &[Bytes]) -> Parsed {
+    request(ClientRequest::Caching(match argument(words).as_str() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }))
 }
 
 pub(super) fn unpause(_: &[Bytes]) -> Parsed {
-    request(ClientRequest::Pause)
+    request(ClientRequest::Unpause)
 }
 
 pub(super) fn list(words: &[Bytes]) -> Parsed {
@@ -170,8 +191,12 @@ pub(super) fn list(words: &[Bytes]) -> Parsed {
             filter.kind = Some(kind(given)?);
         }
         [option, ids @ ..] if option.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
-            let ids: Result<Vec<u64>, ErrorReply> = ids.iter().map(client_id).collect();
-            filter.ids = Some(ids?);
+            // Any number may be asked for; no client has one below 1.
+            let ids = ids
+                .iter()
+                .map(|id| parse_integer(id).ok_or_else(ErrorReply::client_id));
+            let ids: Result<Vec<i64>, ErrorReply> = ids.collect();
+            filter.ids = Some(ids?.into_iter().filter_map(|id| u64::try_from(id).ok()).collect());
         }
         _ => return Err(ErrorReply::syntax()),
     }
@@ -225,32 +250,27 @@ pub(super) fn reply(words: &[Bytes]) -> Parsed {
     request(ClientRequest::Reply(mode))
 }
 
-pub(super) fn tracking(words: &[Bytes]) -> Parsed {
-    match argument(words).as_str() {
-        "on" | "off" => request(ClientRequest::Tracking),
-        _ => Err(ErrorReply::syntax()),
-    }
-}
-
 pub(super) fn pause(words: &[Bytes]) -> Parsed {
-    let mode = words.get(3).map(|word| text(word).to_ascii_lowercase());
-    let known = mode.is_none_or(|mode| mode == "write" || mode == "all");
-    if words.len() > 4 {
-        return Err(ErrorReply::syntax());
-    }
-    if !known {
-        return Err(ErrorReply::err("CLIENT PAUSE mode must be WRITE or ALL"));
-    }
-    match parse_integer(words.get(2).map_or(&b""[..], |word| word)) {
-        None => Err(ErrorReply::err("timeout is not an integer or out of range")),
-        Some(timeout) if timeout < 0 => Err(ErrorReply::err("timeout is negative")),
-        Some(_) => request(ClientRequest::Pause),
+    let scope = match rest(words, 3) {
+        [] => PauseScope::All,
+        [word] if word.eq_ignore_ascii_case(b"all") => PauseScope::All,
+        [word] if word.eq_ignore_ascii_case(b"write") => PauseScope::Write,
+        [_] => return Err(ErrorReply::err("CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => return Err(misused(words)),
+    };
+    let timeout = parse_integer(words.get(2).map_or(&b""[..], |word| word))
+        .ok_or_else(|| ErrorReply::err("timeout is not an integer or out of range"))?;
+    match u64::try_from(timeout) {
+        Err(_) => Err(ErrorReply::err("timeout is negative")),
+        // The end of the pause would be beyond any clock.
+        Ok(ms) if ms > MAX_PAUSE_MS => Err(ErrorReply::err("timeout is out of range")),
+        Ok(ms) => request(ClientRequest::Pause(scope, ms)),
     }
 }
 
 pub(super) fn unblock(words: &[Bytes]) -> Parsed {
     if words.len() > 4 {
-        return Err(ErrorReply::syntax());
+        return Err(misused(words));
     }
     match words.get(3).map(|word| text(word).to_ascii_lowercase()) {
         Some(mode) if mode != "timeout" && mode != "error" => Err(ErrorReply::err(
@@ -261,6 +281,12 @@ pub(super) fn unblock(words: &[Bytes]) -> Parsed {
             Some(_) => request(ClientRequest::Unblock),
         },
     }
+}
+
+/// Redis's error for a subcommand with too many words.
+fn misused(words: &[Bytes]) -> ErrorReply {
+    let given = words.get(1).map_or(&b""[..], |word| word);
+    ErrorReply::misused_subcommand("client", given)
 }
 
 fn argument(words: &[Bytes]) -> String {

@@ -13,19 +13,23 @@
 
 mod acl;
 mod client;
+mod rename;
 mod sentinel;
 mod session;
 mod table;
 mod table_acl;
 mod table_sentinel;
+mod tracking;
 
 use bytes::Bytes;
 
 pub use acl::AclRequest;
-pub use client::{ClientFilter, ClientKind, ClientRequest, KillFilter, ReplyMode};
+pub use client::{ClientFilter, ClientKind, ClientRequest, KillFilter, PauseScope, ReplyMode};
+pub use rename::Renames;
 pub use sentinel::{CONFIG_PARAMETERS, MonitorArgs, SET_OPTIONS, SentinelRequest, SetPair, SimulatedFailure};
 pub use session::{CommandFilter, CommandRequest, HelloRequest, InfoSections};
 pub use table::{CommandSpec, TABLE, find, find_by_full_name};
+pub use tracking::{Tracking, TrackingRequest};
 
 use crate::reply::ErrorReply;
 
@@ -85,15 +89,34 @@ impl Request {
 /// # Errors
 /// Unknown command, unknown subcommand, wrong count.
 pub fn lookup(words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
-    let name = words.first().map_or(&b""[..], |word| word);
-    let mut spec = find(TABLE, name).ok_or_else(|| ErrorReply::unknown_command(words))?;
-    if let (false, Some(word)) = (spec.subcommands.is_empty(), words.get(1)) {
-        spec = find(spec.subcommands, word).ok_or_else(|| ErrorReply::unknown_subcommand(spec.name, word))?;
+    resolve(find(TABLE, words.first().map_or(&b""[..], |word| word)), words)
+}
+
+/// From the command to the subcommand, if it has any.
+fn resolve(
+    command: Option<&'static CommandSpec>,
+    words: &[Bytes],
+) -> Result<&'static CommandSpec, ErrorReply> {
+    let mut spec = command.ok_or_else(|| ErrorReply::unknown_command(words))?;
+    if let (false, [given, word, ..]) = (spec.subcommands.is_empty(), words) {
+        let subcommand = find(spec.subcommands, word);
+        spec = subcommand.ok_or_else(|| ErrorReply::unknown_subcommand(&text(given), word))?;
     }
     if spec.accepts(words.len()) {
         Ok(spec)
     } else {
         Err(ErrorReply::wrong_arity(spec.name))
+    }
+}
+
+/// A command or, with a bar in the name, a subcommand.
+fn full_name(
+    name: &str,
+    command: impl Fn(&str) -> Option<&'static CommandSpec>,
+) -> Option<&'static CommandSpec> {
+    match name.split_once('|') {
+        None => command(name),
+        Some((container, word)) => find(command(container)?.subcommands, word.as_bytes()),
     }
 }
 

@@ -187,7 +187,8 @@ pub(super) fn shutdown(words: &[Bytes]) -> Parsed {
     let has = |wanted: &str| options.iter().any(|option| option == wanted);
     let known = ["nosave", "save", "now", "force", "abort"];
     let all_known = options.iter().all(|option| known.contains(&option.as_str()));
-    let contradiction = (has("save") && has("nosave")) || (has("abort") && options.len() > 1);
+    let contradiction =
+        (has("save") && has("nosave")) || (has("abort") && options.iter().any(|option| option != "abort"));
     if !all_known || contradiction {
         return Err(ErrorReply::syntax());
     }

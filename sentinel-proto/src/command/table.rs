@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::table_acl::ACL;
 use super::table_sentinel::SENTINEL;
-use super::{Request, client, session};
+use super::{Request, client, session, tracking};
 use crate::reply::ErrorReply;
 
 /// How a command's words become a request.
@@ -128,10 +128,7 @@ pub fn find(table: &'static [CommandSpec], word: &[u8]) -> Option<&'static Comma
 /// Finds a command (`ping`) or subcommand (`sentinel|master`), without case.
 #[must_use]
 pub fn find_by_full_name(name: &str) -> Option<&'static CommandSpec> {
-    match name.split_once('|') {
-        None => find(TABLE, name.as_bytes()),
-        Some((container, word)) => find(find(TABLE, container.as_bytes())?.subcommands, word.as_bytes()),
-    }
+    super::full_name(name, |word| find(TABLE, word.as_bytes()))
 }
 
 const LOADING: &[&str] = &["loading", "stale"];
@@ -382,7 +379,7 @@ const CLIENT: &[CommandSpec] = &[
     connection(
         "client|tracking",
         -3,
-        client::tracking,
+        tracking::parse,
         "6.0.0",
         "Enable or disable server assisted client side caching support",
     ),

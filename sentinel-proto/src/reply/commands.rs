@@ -1,23 +1,28 @@
 //! Replies of COMMAND, read from the command table.
 
-use crate::command::{CommandFilter, CommandRequest, CommandSpec, TABLE, find_by_full_name};
+use crate::command::{CommandFilter, CommandRequest, CommandSpec, Renames};
 use crate::glob;
 use crate::reply::help;
 use crate::resp::Frame;
 
 /// The reply to COMMAND or one of its subcommands.
 #[must_use]
-pub fn command(request: &CommandRequest) -> Frame {
+pub fn command(request: &CommandRequest, renames: &Renames) -> Frame {
     match request {
-        CommandRequest::All => Frame::Array(TABLE.iter().map(details).collect()),
-        CommandRequest::Count => Frame::Integer(i64::try_from(TABLE.len()).unwrap_or(i64::MAX)),
-        CommandRequest::Info(names) if names.is_empty() => command(&CommandRequest::All),
+        CommandRequest::All => Frame::Array(renames.commands().map(details).collect()),
+        CommandRequest::Count => {
+            Frame::Integer(i64::try_from(renames.commands().count()).unwrap_or(i64::MAX))
+        }
+        CommandRequest::Info(names) if names.is_empty() => command(&CommandRequest::All, renames),
         CommandRequest::Info(names) => {
-            let known = |name: &String| find_by_full_name(name).map_or(Frame::NullBulk, details);
+            let known = |name: &String| {
+                let spec = renames.find_by_full_name(name);
+                spec.map_or(Frame::NullBulk, details)
+            };
             Frame::Array(names.iter().map(known).collect())
         }
-        CommandRequest::Docs(names) => docs(names),
-        CommandRequest::List(filter) => list(filter),
+        CommandRequest::Docs(names) => docs(names, renames),
+        CommandRequest::List(filter) => list(filter, renames),
         CommandRequest::Help => help::lines(help::COMMAND),
     }
 }
@@ -49,12 +54,12 @@ fn details(spec: &'static CommandSpec) -> Frame {
     ])
 }
 
-fn docs(names: &[String]) -> Frame {
+fn docs(names: &[String], renames: &Renames) -> Frame {
     let entry = |spec: &'static CommandSpec| (Frame::from(spec.name), documentation(spec));
     Frame::Map(if names.is_empty() {
-        TABLE.iter().map(entry).collect()
+        renames.commands().map(entry).collect()
     } else {
-        let known = names.iter().filter_map(|name| find_by_full_name(name));
+        let known = names.iter().filter_map(|name| renames.find_by_full_name(name));
         known.map(entry).collect()
     })
 }
@@ -73,15 +78,15 @@ fn documentation(spec: &'static CommandSpec) -> Frame {
     Frame::Map(fields)
 }
 
-fn list(filter: &CommandFilter) -> Frame {
+fn list(filter: &CommandFilter, renames: &Renames) -> Frame {
     let passes = |spec: &&CommandSpec| match filter {
         CommandFilter::None => true,
         CommandFilter::Module => false,
         CommandFilter::Category(category) => spec.categories.contains(&category.as_str()),
         CommandFilter::Pattern(pattern) => glob::matches_ignoring_case(pattern, spec.name.as_bytes()),
     };
-    let all = TABLE
-        .iter()
+    let all = renames
+        .commands()
         .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands));
     Frame::Array(all.filter(passes).map(|spec| spec.name.into()).collect())
 }

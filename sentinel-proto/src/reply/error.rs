@@ -103,6 +103,16 @@ impl ErrorReply {
         Self::err(format!("unknown subcommand '{given}'. Try {container} HELP."))
     }
 
+    /// A known subcommand with words that it does not take.
+    #[must_use]
+    pub fn misused_subcommand(container: &str, given: &[u8]) -> Self {
+        let container = container.to_ascii_uppercase();
+        let given = cut(given, QUOTED_BYTES);
+        Self::err(format!(
+            "unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP."
+        ))
+    }
+
     /// Wrong count of words; `name` as in the command table (`sentinel|master`).
     #[must_use]
     pub fn wrong_arity(name: &str) -> Self {
@@ -230,7 +240,7 @@ impl ErrorReply {
         Self::err(format!("No such user '{user}'"))
     }
 
-    /// CLIENT CACHING: there is no tracking here.
+    /// CLIENT CACHING without CLIENT TRACKING ON.
     #[must_use]
     pub fn client_caching() -> Self {
         Self::err(

@@ -59,6 +59,10 @@ pub struct ClientsInfo {
     pub max_input_bytes: usize,
     /// `client_recent_max_output_buffer`, bytes.
     pub max_output_bytes: usize,
+    /// `blocked_clients`: wait for the end of a CLIENT PAUSE.
+    pub blocked: usize,
+    /// `tracking_clients`.
+    pub tracking: usize,
     /// `pubsub_clients`.
     pub subscribers: usize,
 }
@@ -76,6 +80,10 @@ pub struct StatsInfo {
     pub input_bytes: u64,
     /// `total_net_output_bytes`.
     pub output_bytes: u64,
+    /// `instantaneous_input_kbps`, in bytes per second.
+    pub input_bytes_per_s: u64,
+    /// `instantaneous_output_kbps`, in bytes per second.
+    pub output_bytes_per_s: u64,
     /// `rejected_connections`.
     pub rejected_connections: u64,
     /// `pubsub_channels`.
@@ -84,6 +92,10 @@ pub struct StatsInfo {
     pub patterns: usize,
     /// `total_error_replies`.
     pub error_replies: u64,
+    /// `total_reads_processed`.
+    pub reads: u64,
+    /// `total_writes_processed`.
+    pub writes: u64,
     /// `client_query_buffer_limit_disconnections`.
     pub query_limit_disconnections: u64,
     /// `client_output_buffer_limit_disconnections`.
@@ -284,7 +296,8 @@ impl ClientsInfo {
         out.line("maxclients", self.max_clients);
         out.line("client_recent_max_input_buffer", self.max_input_bytes);
         out.line("client_recent_max_output_buffer", self.max_output_bytes);
-        out.zeros(&["blocked_clients", "tracking_clients"]);
+        out.line("blocked_clients", self.blocked);
+        out.line("tracking_clients", self.tracking);
         out.line("pubsub_clients", self.subscribers);
         out.zeros(&[
             "watching_clients",
@@ -305,22 +318,22 @@ impl StatsInfo {
         out.line("total_net_input_bytes", self.input_bytes);
         out.line("total_net_output_bytes", self.output_bytes);
         out.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
-        for key in [
-            "instantaneous_input_kbps",
-            "instantaneous_output_kbps",
-            "instantaneous_input_repl_kbps",
-            "instantaneous_output_repl_kbps",
-        ] {
-            out.line(key, "0.00");
-        }
+        out.line("instantaneous_input_kbps", kib(self.input_bytes_per_s));
+        out.line("instantaneous_output_kbps", kib(self.output_bytes_per_s));
+        out.line("instantaneous_input_repl_kbps", "0.00");
+        out.line("instantaneous_output_repl_kbps", "0.00");
         out.line("rejected_connections", self.rejected_connections);
-        out.zeros(DATA_SERVER_LINES);
+        out.zeros(REPLICATION_AND_EXPIRY);
+        out.line("expired_stale_perc", "0.00");
+        out.zeros(EVICTION_AND_KEYSPACE);
         out.line("pubsub_channels", self.channels);
         out.line("pubsub_patterns", self.patterns);
-        out.zeros(&["pubsubshard_channels", "unexpected_error_replies"]);
+        out.zeros(FORKS_AND_TRACKING);
         out.line("total_error_replies", self.error_replies);
-        out.line("total_reads_processed", self.commands);
-        out.line("total_writes_processed", self.commands);
+        out.line("dump_payload_sanitizations", 0);
+        out.line("total_reads_processed", self.reads);
+        out.line("total_writes_processed", self.writes);
+        out.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
         out.line(
             "client_query_buffer_limit_disconnections",
             self.query_limit_disconnections,
@@ -329,6 +342,7 @@ impl StatsInfo {
             "client_output_buffer_limit_disconnections",
             self.output_limit_disconnections,
         );
+        out.zeros(BUFFERS_AND_EVENT_LOOP);
         out.line("acl_access_denied_auth", self.auth_denied);
         out.line("acl_access_denied_cmd", self.command_denied);
         out.zeros(&["acl_access_denied_key"]);
@@ -336,23 +350,60 @@ impl StatsInfo {
     }
 }
 
-/// Counters that dashboards look up and that are always 0 in a process without data.
-const DATA_SERVER_LINES: &[&str] = &[
+/// Bytes as KiB with two decimals.
+fn kib(bytes: u64) -> String {
+    let hundredths = bytes.saturating_mul(100) / 1024;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+// What a process without data has none of. Dashboards look these lines up, so they are there, and 0.
+
+const REPLICATION_AND_EXPIRY: &[&str] = &[
     "sync_full",
     "sync_partial_ok",
     "sync_partial_err",
+    "expired_subkeys",
     "expired_keys",
+];
+
+const EVICTION_AND_KEYSPACE: &[&str] = &[
+    "expired_time_cap_reached_count",
+    "expire_cycle_cpu_milliseconds",
     "evicted_keys",
     "evicted_clients",
+    "evicted_scripts",
+    "total_eviction_exceeded_time",
+    "current_eviction_exceeded_time",
     "keyspace_hits",
     "keyspace_misses",
+];
+
+const FORKS_AND_TRACKING: &[&str] = &[
+    "pubsubshard_channels",
     "latest_fork_usec",
     "total_forks",
     "migrate_cached_sockets",
     "slave_expires_tracked_keys",
+    "active_defrag_hits",
+    "active_defrag_misses",
+    "active_defrag_key_hits",
+    "active_defrag_key_misses",
+    "total_active_defrag_time",
+    "current_active_defrag_time",
     "tracking_total_keys",
     "tracking_total_items",
     "tracking_total_prefixes",
+    "unexpected_error_replies",
+];
+
+const BUFFERS_AND_EVENT_LOOP: &[&str] = &[
+    "reply_buffer_shrinks",
+    "reply_buffer_expands",
+    "eventloop_cycles",
+    "eventloop_duration_sum",
+    "eventloop_duration_cmd_sum",
+    "instantaneous_eventloop_cycles_per_sec",
+    "instantaneous_eventloop_duration_usec",
 ];
 
 impl CpuInfo {

@@ -50,8 +50,20 @@ pub struct ClientLine {
     pub address: String,
     /// `ip:port` of this side.
     pub local_address: String,
+    /// The socket's file descriptor; `None` = not known (-1).
+    pub fd: Option<i32>,
     /// CLIENT SETNAME.
     pub name: String,
+    /// Waits for the end of a CLIENT PAUSE.
+    pub blocked: bool,
+    /// CLIENT TRACKING ON.
+    pub tracking: bool,
+    /// CLIENT TRACKING ON BCAST.
+    pub broadcasting: bool,
+    /// CLIENT NO-EVICT ON.
+    pub no_evict: bool,
+    /// CLIENT TRACKING ON REDIRECT; `None` = no tracking, 0 = no redirection.
+    pub redirect: Option<u64>,
     /// Seconds since the connection was accepted.
     pub age_s: u64,
     /// Seconds since the last request.
@@ -60,12 +72,18 @@ pub struct ClientLine {
     pub channels: usize,
     /// Patterns.
     pub patterns: usize,
-    /// Bytes of input that are not a whole request yet.
+    /// Bytes of input that are not answered yet.
     pub query_bytes: usize,
-    /// Bytes of output that wait for the client.
-    pub output_bytes: usize,
-    /// Frames that wait for the client.
-    pub output_frames: usize,
+    /// Room in the input buffer beyond them.
+    pub query_free_bytes: usize,
+    /// Size of the reply buffer.
+    pub reply_buffer_bytes: usize,
+    /// Bytes in the reply buffer that wait for the client.
+    pub reply_bytes: usize,
+    /// Messages that wait behind the reply buffer.
+    pub queued: usize,
+    /// Their bytes.
+    pub queued_bytes: usize,
     /// The last command, as in the command table; empty = none yet (`NULL`).
     pub command: String,
     /// The ACL user.
@@ -80,40 +98,64 @@ pub struct ClientLine {
     pub lib_version: String,
 }
 
+impl ClientLine {
+    fn flags(&self) -> String {
+        let subscribed = self.channels > 0 || self.patterns > 0;
+        let flags = [
+            (subscribed, 'P'),
+            (self.blocked, 'b'),
+            (self.tracking, 't'),
+            (self.broadcasting, 'B'),
+            (self.unix, 'U'),
+            (self.no_evict, 'e'),
+        ];
+        let set: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
+        if set.is_empty() { "N".to_owned() } else { set }
+    }
+}
+
 impl fmt::Display for ClientLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subscribed = self.channels > 0 || self.patterns > 0;
-        let flags = match (subscribed, self.unix) {
-            (false, false) => "N",
-            (true, false) => "P",
-            (false, true) => "U",
-            (true, true) => "PU",
+        let command = match self.command.as_str() {
+            "" => "NULL",
+            command => command,
         };
-        let events = if self.output_bytes > 0 { "rw" } else { "r" };
-        let command = if self.command.is_empty() {
-            "NULL"
-        } else {
-            &self.command
-        };
+        let output = self.reply_bytes.saturating_add(self.queued_bytes);
+        let events = if output > 0 { "rw" } else { "r" };
+        let input = self.query_bytes.saturating_add(self.query_free_bytes);
+        let buffers = input.saturating_add(self.reply_buffer_bytes);
         write!(
             f,
-            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db=0 sub={} psub={} ssub=0 \
-             multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll={} omem={} tot-mem={} \
-             events={events} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 ",
             self.id,
             self.address,
             self.local_address,
+            self.fd.unwrap_or(-1),
             self.name,
             self.age_s,
             self.idle_s,
+            self.flags(),
             self.channels,
             self.patterns,
+        )?;
+        write!(
+            f,
+            "qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs={} rbp={} obl={} oll={} omem={} tot-mem={} ",
             self.query_bytes,
-            self.output_bytes,
-            self.output_frames,
-            self.output_bytes,
-            self.query_bytes.saturating_add(self.output_bytes),
+            self.query_free_bytes,
+            self.reply_buffer_bytes,
+            self.reply_bytes,
+            self.reply_bytes,
+            self.queued,
+            self.queued_bytes,
+            buffers.saturating_add(self.queued_bytes),
+        )?;
+        let redirect = self.redirect.and_then(|id| i64::try_from(id).ok());
+        write!(
+            f,
+            "events={events} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={}",
             self.user,
+            redirect.unwrap_or(-1),
             self.protocol.number(),
             self.lib_name,
             self.lib_version,
@@ -133,15 +175,4 @@ pub fn client_lines<'a>(lines: impl IntoIterator<Item = &'a ClientLine>) -> Fram
         format: *b"txt",
         text: Bytes::from(text),
     }
-}
-
-/// The reply to CLIENT TRACKINGINFO: tracking is always off.
-#[must_use]
-pub fn tracking_info() -> Frame {
-    let off = Frame::Set(vec![Frame::bulk_static("off")]);
-    Frame::Map(vec![
-        ("flags".into(), off),
-        ("redirect".into(), Frame::Integer(-1)),
-        ("prefixes".into(), Frame::Array(Vec::new())),
-    ])
 }

@@ -1,4 +1,3 @@
-use super::commands::command;
 use super::info::*;
 use super::pubsub::{Change, confirmation};
 use super::*;
@@ -7,6 +6,10 @@ use crate::event::Event;
 use crate::info::ReportedRole;
 use crate::resp::{Frame, Protocol};
 use crate::types::{HostPort, MasterName, SentinelId};
+
+fn command(request: &CommandRequest) -> Frame {
+    commands::command(request, &crate::command::Renames::none())
+}
 
 fn resp2(frame: &Frame) -> String {
     String::from_utf8(frame.to_bytes(Protocol::Resp2).to_vec()).unwrap()
@@ -190,7 +193,7 @@ fn addresses_and_sessions_are_byte_exact() {
         "$1\r\nx\r\n"
     );
     assert_eq!(
-        resp3(&session::tracking_info()),
+        resp3(&crate::command::Tracking::default().info()),
         "%3\r\n$5\r\nflags\r\n~1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n"
     );
 }
