@@ -1,8 +1,11 @@
 //! A CA and what it issues, as PEM files in a folder.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 /// A CA; its certificate is a file.
 pub(crate) struct Ca {
@@ -48,6 +51,35 @@ impl Ca {
         replace(&pair.key, &key.serialize_pem());
         replace(&pair.cert, &cert.pem());
         pair
+    }
+
+    /// Issues one as `openssl x509 -req` does by itself: up to OpenSSL 3.0 of version 1, without any extension.
+    pub(crate) fn issue_by_openssl(&self, folder: &Path, name: &str) -> Pair {
+        let path = |ending: &str| folder.join(format!("{name}.{ending}"));
+        let shown = |path: &Path| path.display().to_string();
+        let (key, request, cert, ca_key) = (path("key"), path("csr"), path("crt"), path("ca-key"));
+        std::fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        std::fs::write(&ca_key, self.issuer.key().serialize_pem()).unwrap();
+        let run = |line: String| {
+            let done = Command::new("openssl").args(line.split(' ')).output().unwrap();
+            assert!(
+                done.status.success(),
+                "{line}: {}",
+                String::from_utf8_lossy(&done.stderr)
+            );
+        };
+        let (key_text, request_text) = (shown(&key), shown(&request));
+        run(format!(
+            "req -new -key {key_text} -subj /CN={name} -out {request_text}"
+        ));
+        run(format!(
+            "x509 -req -in {request_text} -CA {} -CAkey {} -set_serial 5 -days 30 -out {}",
+            shown(&self.file),
+            shown(&ca_key),
+            shown(&cert)
+        ));
+        let der = CertificateDer::from_pem_file(&cert).unwrap().to_vec();
+        Pair { cert, key, der }
     }
 }
 

@@ -434,7 +434,7 @@ fn wrong_lines_and_files_are_refused_with_a_remedy() {
         ),
         (
             "unixsocketperm 999\n".to_owned(),
-            "couldn't be parsed into an integer",
+            "argument couldn't be parsed as an octal number",
         ),
         (
             "bind-source-addr localhost\n".to_owned(),
@@ -538,6 +538,23 @@ fn links_to_redis_leave_from_the_source_address() {
             links.iter().all(|line| line.contains("addr=127.0.0.9:")),
             "{list}"
         );
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", node.log()));
+}
+
+#[test]
+fn certificates_as_openssl_makes_them_are_good_enough() {
+    let mut world = World::new();
+    world.shown = world.ca.issue_by_openssl(world.path(), "openssl");
+    let server = world.redis("redis", Port::reserve().unwrap(), None).unwrap();
+    let lines = format!("sentinel monitor {GROUP} 127.0.0.1 {} 1\n", server.port());
+    let node = world.alone("node", &lines);
+    wait_for("the master is seen in TLS", PATIENCE, || {
+        let list = world.tell(&server, &["CLIENT", "LIST"])?;
+        ensure!(list.contains("name=sentinel-"), "{list}");
+        let flags = world.field(&node, &["SENTINEL", "MASTER", GROUP], "flags")?;
+        ensure!(flags == "master", "{flags}");
         Ok(())
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", node.log()));

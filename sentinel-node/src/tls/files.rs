@@ -12,6 +12,7 @@ use tokio_rustls::rustls::{Error, InconsistentKeys};
 
 use super::TlsError;
 use super::verify::Trust;
+use super::version1::Version1;
 use crate::config::{KeyPair, os_text};
 
 /// Directives of a certificate, its key and the key's password.
@@ -65,7 +66,7 @@ pub(super) fn own(
         )
     })?;
     let own = CertifiedKey::new(chain, key);
-    match own.keys_match() {
+    match belong_together(&own) {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Some(Arc::new(own))),
         Err(Error::InconsistentKeys(_)) => Err(TlsError::new(
             names.key,
@@ -82,6 +83,18 @@ pub(super) fn own(
                 cert_file.display()
             ),
         )),
+    }
+}
+
+/// Whether the key is that of the certificate.
+fn belong_together(own: &CertifiedKey) -> Result<(), Error> {
+    match (
+        own.end_entity_cert().ok().and_then(Version1::parse),
+        own.key.public_key(),
+    ) {
+        (Some(old), Some(key)) if *old.key() == key => Ok(()),
+        (Some(_), Some(_)) => Err(InconsistentKeys::KeyMismatch.into()),
+        _ => own.keys_match(),
     }
 }
 

@@ -17,10 +17,13 @@ pub mod ciphers;
 mod files;
 mod sessions;
 mod verify;
+mod version1;
 mod watch;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod version1_tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -91,7 +91,7 @@ fn issued(
 }
 
 /// Bytes go there and back, or the reason of the side that refused.
-async fn handshake(server: &TlsConfig, client: &TlsConfig) -> Result<(), String> {
+pub(super) async fn handshake(server: &TlsConfig, client: &TlsConfig) -> Result<(), String> {
     let server = Tls::load(server, &clock()).unwrap().unwrap();
     let client = Tls::load(client, &clock()).unwrap().unwrap();
     let (near, far) = tokio::io::duplex(64 * 1024);

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{
     WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, anchor_from_trusted_cert};
+
+use super::version1::Version1;
 
 /// Trusted certificates.
 #[derive(Debug, Default)]
@@ -47,8 +50,11 @@ impl Trust {
         now: UnixTime,
         usage: KeyUsage,
     ) -> Result<(), Error> {
-        let parsed = EndEntityCert::try_from(certificate).map_err(refusal)?;
         let algorithms = algorithms();
+        if let Some(old) = Version1::parse(certificate) {
+            return old.verify(&self.anchors, algorithms.all, now).map_err(refusal);
+        }
+        let parsed = EndEntityCert::try_from(certificate).map_err(refusal)?;
         let verified = parsed.verify_for_usage(
             algorithms.all,
             &self.anchors,
@@ -88,6 +94,40 @@ fn refusal(error: webpki::Error) -> Error {
     Error::InvalidCertificate(reason)
 }
 
+/// The signature of a handshake of TLS 1.3.
+fn signature13(
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    match Version1::parse(cert) {
+        Some(old) => verify_tls13_signature_with_raw_key(message, old.key(), dss, &algorithms()),
+        None => verify_tls13_signature(message, cert, dss, &algorithms()),
+    }
+}
+
+/// The signature of a handshake of TLS 1.2.
+fn signature12(
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    let Some(old) = Version1::parse(cert) else {
+        return verify_tls12_signature(message, cert, dss, &algorithms());
+    };
+    let key = RawPublicKeyEntity::try_from(old.key()).map_err(refusal)?;
+    let mapping = algorithms().mapping;
+    let named = mapping.iter().filter(|(scheme, _)| *scheme == dss.scheme);
+    let verified = named
+        .flat_map(|(_, algorithms)| algorithms.iter())
+        .any(|algorithm| key.verify_signature(*algorithm, message, dss.signature()).is_ok());
+    if verified {
+        Ok(HandshakeSignatureValid::assertion())
+    } else {
+        Err(Error::InvalidCertificate(CertificateError::BadSignature))
+    }
+}
+
 /// Verifies servers: Redis, and other sentinels.
 #[derive(Debug)]
 pub(super) struct CheckServer(Arc<Trust>);
@@ -118,7 +158,7 @@ impl ServerCertVerifier for CheckServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &algorithms())
+        signature12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -127,7 +167,7 @@ impl ServerCertVerifier for CheckServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &algorithms())
+        signature13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -176,7 +216,7 @@ impl ClientCertVerifier for CheckClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &algorithms())
+        signature12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -185,7 +225,7 @@ impl ClientCertVerifier for CheckClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &algorithms())
+        signature13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
