@@ -384,6 +384,12 @@ impl FailoverCore {
                 forced,
             });
         }
+        if state.is_none() {
+            // Libraries choose replicas by their flags: none may outlive the plan.
+            for replica in std::mem::take(&mut work.flagged) {
+                effects.push(FailoverEffect::ReplicaFlag(scene.name.clone(), replica, None));
+            }
+        }
     }
 }
 

@@ -275,12 +275,7 @@ impl FailoverCore {
         if in_plan && repair.stage.is_none() {
             repair.stage = Some(Reconf::Sent);
             repair.sent_at = scene.now;
-            let flag = Some("reconf_sent");
-            effects.push(FailoverEffect::ReplicaFlag(
-                scene.name.clone(),
-                replica.clone(),
-                flag,
-            ));
+            effects.push(work.flag(scene.name, replica, "reconf_sent"));
         }
         let instance = InstanceRef::replica(replica, scene.name, &scene.group.address);
         effects.push(FailoverEffect::Event(Event::about(name, &instance)));
@@ -306,36 +301,25 @@ fn announce(
     let Some(repair) = work.repairs.get_mut(replica) else {
         return;
     };
-    let instance = InstanceRef::replica(replica, scene.name, &scene.group.address);
-    let mut say = |repair: &mut Repair, stage: Reconf, name: EventName, flag: &'static str| {
-        repair.stage = Some(stage);
-        effects.push(FailoverEffect::Event(Event::about(name, &instance)));
-        effects.push(FailoverEffect::ReplicaFlag(
-            scene.name.clone(),
-            replica.clone(),
-            Some(flag),
-        ));
-    };
+    let mut said = Vec::new();
     if repair.stage == Some(Reconf::Sent) && matches!(need, Need::Patience | Need::Nothing) {
-        say(
-            repair,
-            Reconf::InProgress,
-            EventName::SlaveReconfInprog,
-            "reconf_inprog",
-        );
+        repair.stage = Some(Reconf::InProgress);
+        said.push((EventName::SlaveReconfInprog, "reconf_inprog"));
     }
     if repair.stage == Some(Reconf::InProgress) && need == Need::Nothing {
-        say(repair, Reconf::Done, EventName::SlaveReconfDone, "reconf_done");
+        repair.stage = Some(Reconf::Done);
+        said.push((EventName::SlaveReconfDone, "reconf_done"));
     }
     let stuck = matches!(repair.stage, Some(Reconf::Sent | Reconf::InProgress))
         && scene.now.ms_since(repair.sent_at) > patience_ms;
     if stuck {
-        say(
-            repair,
-            Reconf::Done,
-            EventName::SlaveReconfSentTimeout,
-            "reconf_done",
-        );
+        repair.stage = Some(Reconf::Done);
+        said.push((EventName::SlaveReconfSentTimeout, "reconf_done"));
+    }
+    let instance = InstanceRef::replica(replica, scene.name, &scene.group.address);
+    for (name, flag) in said {
+        effects.push(FailoverEffect::Event(Event::about(name, &instance)));
+        effects.push(work.flag(scene.name, replica, flag));
     }
 }
 

@@ -29,6 +29,8 @@ struct World {
     transcript: String,
     commits: bool,
     crashed: Option<Crash>,
+    /// Reconf flags shown now.
+    flags: BTreeMap<HostPort, &'static str>,
     /// Runs before each operation: a fault at that moment.
     before: Option<fn(&mut World, &HostPort, &Operation)>,
 }
@@ -63,6 +65,7 @@ impl World {
             commits: true,
             crashed: None,
             before: None,
+            flags: BTreeMap::new(),
         };
         world.input(FailoverInput::Raft {
             is_raft_leader: true,
@@ -142,7 +145,13 @@ impl World {
                         result,
                     });
                 }
-                FailoverEffect::Executing { .. } | FailoverEffect::ReplicaFlag(..) => {}
+                FailoverEffect::ReplicaFlag(_, replica, Some(flag)) => {
+                    self.flags.insert(replica, flag);
+                }
+                FailoverEffect::ReplicaFlag(_, replica, None) => {
+                    self.flags.remove(&replica);
+                }
+                FailoverEffect::Executing { .. } => {}
             }
         }
     }
@@ -318,6 +327,12 @@ fn a_dead_master_is_replaced_and_the_other_replica_follows() {
         normal(expected),
         "{}",
         world.transcript
+    );
+    // A library that wants a plain `slave` would find none.
+    assert!(
+        world.flags.is_empty(),
+        "flags outlive the plan: {:?}",
+        world.flags
     );
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sentinel_proto::types::{HostPort, MasterName, WallTime};
 
-use super::types::Operation;
+use super::types::{FailoverEffect, Operation};
 use crate::instance::InstanceFacts;
 use crate::replicated::{Group, Phase, Plan};
 use crate::time::MonoTime;
@@ -26,7 +26,22 @@ pub(super) struct Work {
     pub(super) plan_seen: Option<(PlanMark, MonoTime)>,
     pub(super) executor_missing_since: Option<MonoTime>,
     pub(super) shown: Option<&'static str>,
+    /// Replicas that show a reconf flag, until this node's part in the plan is over.
+    pub(super) flagged: BTreeSet<HostPort>,
     pub(super) wake: Option<MonoTime>,
+}
+
+impl Work {
+    /// Shows a reconf flag at a replica.
+    pub(super) fn flag(
+        &mut self,
+        name: &MasterName,
+        replica: &HostPort,
+        flag: &'static str,
+    ) -> FailoverEffect {
+        self.flagged.insert(replica.clone());
+        FailoverEffect::ReplicaFlag(name.clone(), replica.clone(), Some(flag))
+    }
 }
 
 /// What a plan looks like: epoch, generation, chosen replica, switched.
