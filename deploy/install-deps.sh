@@ -4,7 +4,8 @@
 #   deploy/install-deps.sh server     redis-server                                  (demo, cluster, test)
 #   deploy/install-deps.sh sentinel   redis-sentinel, to compare replies with          (test)
 #   deploy/install-deps.sh bench      redis-sentinel and redis-benchmark            (bench)
-#   deploy/install-deps.sh clients    python3 with venv, node with npm              (client tests)
+#   deploy/install-deps.sh clients    python3 with venv, node with npm, php with phpredis and predis, ruby with redis,
+#                                     redis-cli                                     (client tests)
 #
 # What is there already is left alone. Missing client runtimes that cannot be installed are not an error: their
 # tests say that they were skipped.
@@ -87,16 +88,39 @@ python_works() {
     have python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1
 }
 
+php_works() {
+    have php && php -r "exit(class_exists('RedisSentinel') ? 0 : 1);" >/dev/null 2>&1 &&
+        php -r "require 'Predis/Autoloader.php';" >/dev/null 2>&1
+}
+
+ruby_works() {
+    have ruby && ruby -e "require 'redis'" >/dev/null 2>&1
+}
+
 need_clients() {
     if ! python_works; then
         say "python3 with venv is missing, installing it"
         install "python3 python3-venv" python3 "python3 py3-pip" python3 || true
-        python_works || say "python3 with venv could not be installed: the redis-py test will be skipped"
+        python_works || say "python3 with venv could not be installed: redis-py and valkey-py will be skipped"
     fi
     if ! { have node && have npm; }; then
         say "node with npm is missing, installing it"
         install "nodejs npm" "nodejs npm" "nodejs npm" node || true
-        { have node && have npm; } || say "node with npm could not be installed: the ioredis test will be skipped"
+        { have node && have npm; } || say "node with npm could not be installed: ioredis, iovalkey and node-redis will be skipped"
+    fi
+    if ! php_works; then
+        say "php with phpredis and predis is missing, installing it"
+        install "php-cli php-redis php-nrk-predis" "php-cli php-pecl-redis" "php php-pecl-redis" php || true
+        php_works || say "php with both could not be installed: phpredis or predis will be skipped"
+    fi
+    if ! ruby_works; then
+        say "ruby with redis is missing, installing it"
+        install "ruby ruby-redis" "ruby rubygem-redis" ruby ruby || true
+        ruby_works || say "ruby with redis could not be installed: redis-rb will be skipped"
+    fi
+    if ! have redis-cli; then
+        say "redis-cli is missing, installing it"
+        install redis-tools redis redis redis || say "redis-cli could not be installed: it will be skipped"
     fi
 }
 

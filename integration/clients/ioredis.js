@@ -1,51 +1,56 @@
-// Writes through a failover with ioredis' own Sentinel support, and listens for +switch-master.
-//
-//     ioredis.js GROUP SENTINEL_PORT...
-//
-// Prints one JSON document a line: {"event": "write", "n": 1, "port": 6379}, {"event": "error", ...},
-// {"event": "switch", "payload": "..."}; ends when its standard input is closed.
+// ioredis and iovalkey. See README.md.
 
+const fs = require("node:fs");
 const { createRequire } = require("node:module");
 const requireHere = createRequire(process.cwd() + "/");
-const Redis = requireHere("ioredis");
 
-const say = (what) => console.log(JSON.stringify(what));
-const [group, ...ports] = process.argv.slice(2);
-let stopped = false;
+const settings = JSON.parse(process.argv[2]);
+const Redis = requireHere(settings.library);
+const say = (event, what) => console.log(JSON.stringify({ event, ...what }));
 
 process.stdin.resume();
-process.stdin.on("end", () => {
-  stopped = true;
-  setTimeout(() => process.exit(0), 200);
-});
+process.stdin.on("end", () => process.exit(0));
 
-say({ event: "version", version: requireHere("ioredis/package.json").version });
+say("version", { version: requireHere(settings.library + "/package.json").version });
 
-for (const port of ports) {
-  const listener = new Redis({ host: "127.0.0.1", port: Number(port), enableReadyCheck: false });
-  listener.on("error", (error) => say({ event: "listen-error", port, error: String(error) }));
-  listener.on("message", (_channel, payload) => say({ event: "switch", port: Number(port), payload }));
-  listener.subscribe("+switch-master").then(() => say({ event: "subscribed", port: Number(port) }));
+const tls = settings.ca ? { ca: fs.readFileSync(settings.ca) } : undefined;
+
+function connect(role) {
+  const client = new Redis({
+    sentinels: settings.sentinels.map(([host, port]) => ({ host, port })),
+    name: settings.master,
+    role,
+    sentinelUsername: settings.sentinel_user ?? undefined,
+    sentinelPassword: settings.sentinel_password ?? undefined,
+    username: settings.user ?? undefined,
+    password: settings.password ?? undefined,
+    commandTimeout: 1000,
+    ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: tls, tls } : {}),
+  });
+  client.on("error", (error) => say("error", { while: "connect " + role, error: String(error) }));
+  return client;
 }
 
-const master = new Redis({
-  sentinels: ports.map((port) => ({ host: "127.0.0.1", port: Number(port) })),
-  name: group,
-  commandTimeout: 1000,
-  failoverDetector: true,
-});
-master.on("error", (error) => say({ event: "error", error: String(error) }));
+const master = connect("master");
+const replica = connect("slave");
 
-async function write() {
-  for (let n = 1; !stopped; n += 1) {
+async function work() {
+  for (let n = 1; ; n += 1) {
+    let doing = "write";
     try {
-      await master.sadd("written", n);
-      say({ event: "write", n, port: master.stream ? master.stream.remotePort : 0 });
+      await master.sadd(settings.key, n);
+      say("write", { n });
+      if (n % 10 === 0) {
+        doing = "read";
+        const count = await replica.scard(settings.key);
+        const [role] = await replica.call("ROLE");
+        say("read", { role, count });
+      }
     } catch (error) {
-      say({ event: "error", n, error: String(error) });
+      say("error", { while: doing, error: String(error) });
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-write();
+work();

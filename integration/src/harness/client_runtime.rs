@@ -1,4 +1,5 @@
-//! Runtimes of foreign client libraries: a Python environment and a Node folder under `target/`.
+//! Runtimes of foreign client libraries: a Python environment, a Node folder and the Rust drivers under `target/`, PHP and
+//! Ruby with the libraries that the system's packages bring.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,7 @@ use super::process::find_program;
 /// A runtime, or why there is none on this machine.
 #[derive(Debug)]
 pub enum Runtime {
-    /// Program to run scripts with, and the folder to run it in.
+    /// Program to run scripts with (for Rust: the folder of the programs), and the folder to run it in.
     Ready(PathBuf, PathBuf),
     /// The language is not installed here and could not be; the test says so and is skipped.
     Absent(String),
@@ -63,6 +64,36 @@ pub fn node(packages: &[&str]) -> Result<Runtime> {
         .args(packages);
     run(install, "npm install")?;
     Ok(Runtime::Ready(node, folder))
+}
+
+/// An interpreter of the system, if `args` (a check that the library is there) ends well.
+pub fn system(program: &str, args: &[&str]) -> Result<Runtime> {
+    let Some(path) = find_program(program) else {
+        return Ok(Runtime::Absent(format!("{program} is not installed")));
+    };
+    let check = Command::new(&path).args(args).output().context("check")?;
+    if !check.status.success() {
+        return Ok(Runtime::Absent(format!(
+            "{program} has no such library: '{}' failed",
+            args.join(" ")
+        )));
+    }
+    Ok(Runtime::Ready(path, folder("system")?))
+}
+
+/// The programs of `integration/clients/rust`, built.
+pub fn rust() -> Result<Runtime> {
+    let folder = folder("rust")?;
+    let _lock = lock(&folder)?;
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| String::from("cargo"));
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "--locked", "--manifest-path"])
+        .arg(script("rust/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&folder);
+    run(build, "cargo build")?;
+    Ok(Runtime::Ready(folder.join("debug"), folder))
 }
 
 /// A script of `integration/clients/`.

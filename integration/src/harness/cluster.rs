@@ -42,6 +42,7 @@ impl Default for ClusterOptions {
                 down_after_ms: 1000,
                 failover_timeout_ms: 10_000,
                 crash_down_after_ms: 0,
+                password: None,
                 extra: Vec::new(),
             },
         }
@@ -101,7 +102,10 @@ impl Cluster {
             servers.push(RedisServer::start(&name, base, options.access, Some(master))?);
         }
         let nodes = (0..options.sentinels)
-            .map(|index| Sentinel::prepare(index, program.clone(), base))
+            .map(|index| {
+                let node = Sentinel::prepare(index, program.clone(), base)?;
+                Ok(node.with_password(options.settings.password.clone()))
+            })
             .collect::<Result<Vec<_>>>()?;
         let is_ours = program.is_ours();
         let cluster = Self {

@@ -2,6 +2,7 @@
 
 pub mod client_runtime;
 pub mod cluster;
+pub mod driver;
 pub mod events;
 pub mod http;
 pub mod located;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::ports::Port;
 use super::process::{Process, find_program};
 use super::redis::{Access, REQUEST_TIMEOUT};
-use super::resp::{Client, Value};
+use super::resp::{Client, Credentials, Value};
 use super::wait::wait_for;
 
 /// Name of the group that tests monitor.
@@ -79,6 +79,8 @@ pub struct Settings {
     pub failover_timeout_ms: u64,
     /// Our `crash-down-after-milliseconds`; 0 = off (not written).
     pub crash_down_after_ms: u64,
+    /// `requirepass` of the sentinels, also used between them; `None` = no password.
+    pub password: Option<String>,
     /// Further lines, as they are.
     pub extra: Vec<String>,
 }
@@ -91,6 +93,7 @@ pub struct Sentinel {
     port: Port,
     admin_port: Port,
     dir: PathBuf,
+    password: Option<String>,
     process: Option<Process>,
 }
 
@@ -105,8 +108,16 @@ impl Sentinel {
             port: Port::reserve()?,
             admin_port: Port::reserve()?,
             dir,
+            password: None,
             process: None,
         })
+    }
+
+    /// Connections of tests use `requirepass` of the file.
+    #[must_use]
+    pub fn with_password(mut self, password: Option<String>) -> Self {
+        self.password = password;
+        self
     }
 
     /// Writes `sentinel.conf`. `peers` are the ports of all other sentinels.
@@ -156,6 +167,9 @@ impl Sentinel {
             }
         } else {
             text.push_str("bind 127.0.0.1\nprotected-mode no\n");
+        }
+        if let Some(password) = &settings.password {
+            writeln!(text, "requirepass {password}\nsentinel sentinel-pass {password}").context("config")?;
         }
         for line in &settings.extra {
             writeln!(text, "{line}").context("config")?;
@@ -281,9 +295,13 @@ impl Sentinel {
             .is_some_and(|process| process.exit_status().is_none())
     }
 
-    /// A new connection.
+    /// A new connection, authenticated where the sentinels have a password.
     pub fn client(&self) -> Result<Client> {
-        Client::connect(self.port(), REQUEST_TIMEOUT)
+        let credentials = self
+            .password
+            .clone()
+            .map(|password| Credentials { user: None, password });
+        Client::connect_as(self.port(), REQUEST_TIMEOUT, credentials.as_ref())
     }
 
     /// One command on a connection of its own.
