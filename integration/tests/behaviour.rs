@@ -228,3 +228,101 @@ fn cluster_executor(cluster: &Cluster) -> Result<usize> {
     }
     Ok(0)
 }
+
+/// What clients and scripts rely on: node-redis moves on `+slave` right after `+switch-master`, and the old master is
+/// shown down as a replica of the new one.
+#[test]
+fn the_events_of_a_failover_come_in_sentinels_order_on_every_node() {
+    scenario(
+        "the_events_of_a_failover_come_in_sentinels_order_on_every_node",
+        ClusterOptions::default(),
+        |cluster| {
+            let old = cluster.master_port()?;
+            let mut events = cluster.events()?;
+            cluster.server_at_mut(old)?.process()?.kill9()?;
+            let new = cluster.wait_new_master(old, PATIENCE)?;
+            for node in cluster.running() {
+                events.wait("+sdown of the old master as a replica", PATIENCE, |e| {
+                    e.node == node
+                        && e.name == "+sdown"
+                        && e.payload.starts_with(&format!("slave 127.0.0.1:{old} "))
+                })?;
+            }
+            events.wait("+failover-end", PATIENCE, |e| e.name == "+failover-end")?;
+            let all: Vec<(usize, String, String)> = events
+                .all()
+                .iter()
+                .map(|e| (e.node, e.name.clone(), e.payload.clone()))
+                .collect();
+            for node in cluster.running() {
+                let of_node = || all.iter().filter(|(n, ..)| *n == node);
+                let at = |name: &str| of_node().position(|(_, found, _)| found == name);
+                let switch = at("+switch-master").context("no +switch-master")?;
+                let order = [at("+new-epoch"), at("+vote-for-leader"), Some(switch)];
+                ensure!(order.is_sorted() && order[0].is_some(), "node {node}: {order:?}");
+                ensure!(
+                    at("+odown") < Some(switch),
+                    "node {node}: +odown after the switch"
+                );
+                ensure!(
+                    at("-odown").is_none(),
+                    "node {node}: the new master was never down"
+                );
+                let after: Vec<_> = of_node().skip(switch + 1).take(2).collect();
+                let of_new = format!("@ {GROUP} 127.0.0.1 {new}");
+                ensure!(
+                    after
+                        .iter()
+                        .all(|(_, name, payload)| name == "+slave" && payload.ends_with(&of_new)),
+                    "node {node}: after +switch-master come {after:?}"
+                );
+                let last = format!("slave 127.0.0.1:{old} 127.0.0.1 {old} {of_new}");
+                ensure!(
+                    after[1].2 == last,
+                    "node {node}: the old master comes last: {after:?}"
+                );
+            }
+            cluster.server_at_mut(old)?.restart()?;
+            cluster.wait_ready()
+        },
+    );
+}
+
+#[test]
+fn new_credentials_make_the_links_anew_and_a_wrong_password_is_no_failover() {
+    scenario(
+        "new_credentials_make_the_links_anew_and_a_wrong_password_is_no_failover",
+        ClusterOptions::default(),
+        |cluster| {
+            let master = cluster.master_port()?;
+            let mut events = cluster.events()?;
+            let set = [
+                "SENTINEL",
+                "SET",
+                GROUP,
+                "auth-user",
+                "nobody",
+                "auth-pass",
+                "wrong",
+            ];
+            ensure!(cluster.node(0)?.command(&set)?.is_ok(), "SET was refused");
+            for node in cluster.running() {
+                wait_for("the links are gone", PATIENCE, || {
+                    let shown = flags(cluster, node)?;
+                    ensure!(shown == "master,disconnected", "flags are {shown}");
+                    Ok(())
+                })?;
+            }
+            holds_for("nobody calls it down", Duration::from_secs(2), || {
+                let seen = events.first(|e| e.name == "+sdown" || e.name == "+odown");
+                ensure!(seen.is_none(), "{seen:?}");
+                Ok(())
+            })?;
+            let unset = ["SENTINEL", "SET", GROUP, "auth-user", "", "auth-pass", ""];
+            ensure!(cluster.node(0)?.command(&unset)?.is_ok(), "SET was refused");
+            cluster.wait_ready()?;
+            ensure!(cluster.master_port()? == master, "the master was changed");
+            Ok(())
+        },
+    );
+}

@@ -84,18 +84,21 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// From a full INFO; `None` while the server is loading, or when the text has no key space.
+    /// From a full INFO; `None` while the server is loading, or when the text names no role.
     #[must_use]
     pub fn of(info: &InstanceReport, should_be: ReportedRole) -> Option<Self> {
         let stray = info.role == Some(ReportedRole::Master) && should_be == ReportedRole::Replica;
-        let keys = info.keys.filter(|_| info.loading != Some(true))?;
+        if info.role.is_none() || info.loading == Some(true) {
+            return None;
+        }
         Some(Self {
-            run_id: info.run_id.clone()?,
+            run_id: info.run_id.clone().unwrap_or_default(),
             id: info.replid.clone().unwrap_or_default(),
             former_id: former(info),
             file: info.config_file.clone().unwrap_or_default(),
             attached: if stray { info.replicas.clone() } else { Vec::new() },
-            keys,
+            // A server that does not count its keys may have some.
+            keys: info.keys.unwrap_or(u64::MAX),
         })
     }
 
@@ -314,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_server_that_loads_has_no_origin_yet() {
-        let text = "run_id:a\nconfig_file:\nloading:1\nmaster_replid:ffff\nmaster_replid2:0000\n# Keyspace\n";
+        let text = "run_id:a\nrole:master\nconfig_file:\nloading:1\nmaster_replid:ffff\nmaster_replid2:0000\n# Keyspace\n";
         let role = ReportedRole::Replica;
         assert_eq!(Origin::of(&InstanceReport::parse(text), role), None);
         let loaded = text.replace("loading:1", "loading:0") + "db0:keys=2,expires=0\n";
