@@ -100,6 +100,8 @@ fn broken_files_are_refused_with_line_and_reason() {
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(1), "{text:?}: {printed}");
         assert!(printed.contains(reason), "{text:?}: no {reason:?} in:\n{printed}");
+        let looked_up = printed.contains("Failed to resolve hostname 'not-an-address!'");
+        assert_eq!(looked_up, text.contains("not-an-address!"), "{printed}");
         let named = printed.contains(&format!("at line {line}")) || printed.contains(&format!(":{line}"));
         assert!(named, "{text:?}: line {line} is not named in:\n{printed}");
         assert_eq!(

@@ -11,6 +11,9 @@ use super::lines::{ConfigError, Line, lenient_number};
 use super::seed::quoted;
 use super::types::Config;
 
+/// A name where names are not accepted, or no host at all.
+pub(super) const UNRESOLVED: &str = "Can't resolve instance hostname.";
+
 /// What a file that was rewritten at run time says about one master.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Learned {
@@ -117,7 +120,7 @@ pub(super) fn address(line: &Line, host: &str, port: &str, hostnames: bool) -> R
     let port = u16::try_from(lenient_number(port)).map_err(|_| line.error("Invalid port number."))?;
     let address = HostPort::new(host, port);
     if host.is_empty() || (address.ip().is_none() && !hostnames) {
-        return Err(line.error("Can't resolve instance hostname."));
+        return Err(line.error(UNRESOLVED));
     }
     Ok(address)
 }

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sentinel_proto::conf::tokenize;
+
 use super::journal;
+use super::learned::UNRESOLVED;
 use super::lines::{ConfigError, Includes};
 use super::parse::parse;
 use super::types::Config;
@@ -216,8 +219,18 @@ fn locate(text: &str, directive: &str) -> (usize, String) {
 /// The fatal error report of Redis.
 #[must_use]
 pub fn report(error: &ConfigError) -> String {
+    // What Redis writes to its log at this point.
+    let words = tokenize(&error.raw)
+        .ok()
+        .and_then(|lines| lines.into_iter().next());
+    let host = words
+        .filter(|_| error.reason == UNRESOLVED)
+        .and_then(|line| line.words.get(3).cloned());
+    let unresolved = host
+        .map(|host| format!("Failed to resolve hostname '{host}'\n"))
+        .unwrap_or_default();
     format!(
-        "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nReading the configuration file, at line {}\n>>> '{}'\n{}\n({})",
+        "{unresolved}\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nReading the configuration file, at line {}\n>>> '{}'\n{}\n({})",
         error.line, error.raw, error.reason, error.file
     )
 }

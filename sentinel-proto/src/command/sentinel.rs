@@ -221,7 +221,17 @@ pub(super) fn is_master_down(words: &[Bytes]) -> Parsed {
     })
 }
 
+/// Later versions refuse what would break event lines and a rewritten file.
+fn no_control_characters(words: &[Bytes], command: &str) -> Result<(), ErrorReply> {
+    let has_one = |word: &Bytes| word.iter().any(u8::is_ascii_control);
+    match words.iter().position(has_one) {
+        Some(index) => Err(ErrorReply::control_characters(command, index)),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn monitor(words: &[Bytes]) -> Parsed {
+    no_control_characters(words, "MONITOR")?;
     let number = |index: usize| words.get(index).and_then(|word| parse_integer(word));
     let odown_quorum = number(5).ok_or_else(ErrorReply::invalid_quorum)?;
     let port = number(4).ok_or_else(ErrorReply::invalid_port)?;
@@ -237,9 +247,10 @@ pub(super) fn monitor(words: &[Bytes]) -> Parsed {
 }
 
 pub(super) fn set(words: &[Bytes]) -> Parsed {
+    let pairs = no_control_characters(words, "SET").and_then(|()| set_pairs(rest(words, 3)));
     request(SentinelRequest::Set {
         master: text_at(words, 2),
-        pairs: set_pairs(rest(words, 3)),
+        pairs,
     })
 }
 
@@ -297,6 +308,7 @@ pub(super) fn config(words: &[Bytes]) -> Parsed {
             request(SentinelRequest::ConfigGet(patterns.to_vec()))
         }
         [word, pairs @ ..] if word.eq_ignore_ascii_case(b"set") && pairs.len() >= 2 => {
+            no_control_characters(words, "CONFIG SET")?;
             request(SentinelRequest::ConfigSet(config_pairs(pairs)?))
         }
         _ => Err(ErrorReply::config_usage()),

@@ -324,3 +324,35 @@ proptest! {
         let _ = Request::parse(&line);
     }
 }
+
+#[test]
+fn control_characters_are_refused_with_their_place() {
+    for (line, expected) in [
+        (
+            &["SENTINEL", "MONITOR", "a\nb", "127.0.0.1", "6379", "2"][..],
+            Some((2, "MONITOR")),
+        ),
+        (
+            &["SENTINEL", "MONITOR", "a", "127.0.0.1\r", "6379", "2"],
+            Some((3, "MONITOR")),
+        ),
+        (&["SENTINEL", "MONITOR", "a", "127.0.0.1", "6379", "2"], None),
+        (&["SENTINEL", "SET", "m", "auth-pass", "a\tb"], Some((4, "SET"))),
+        (&["SENTINEL", "SET", "m", "auth-pass", "a b\u{e9}"], None),
+        (
+            &["SENTINEL", "CONFIG", "SET", "announce-ip", "x\x7f"],
+            Some((4, "CONFIG SET")),
+        ),
+        (&["SENTINEL", "CONFIG", "GET", "x\x7f"], None),
+    ] {
+        let words: Vec<Bytes> = line.iter().map(|word| Bytes::from(*word)).collect();
+        let error = match Request::parse(&words) {
+            Ok(Request::Sentinel(SentinelRequest::Set { pairs, .. })) => pairs.err(),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        let expected =
+            expected.map(|(index, command)| ErrorReply::control_characters(command, index).to_string());
+        assert_eq!(error.map(|error| error.to_string()), expected, "{line:?}");
+    }
+}

@@ -5,6 +5,9 @@ use crate::glob;
 use crate::reply::help;
 use crate::resp::Frame;
 
+/// Commands that another one replaces: name, since when, by what. Valkey's names are additions, and replace none.
+const DEPRECATED: &[(&str, &str, &str)] = &[("sentinel|slaves", "5.0.0", "`SENTINEL REPLICAS`")];
+
 /// The reply to COMMAND or one of its subcommands.
 #[must_use]
 pub fn command(request: &CommandRequest, renames: &Renames) -> Frame {
@@ -70,6 +73,11 @@ fn documentation(spec: &'static CommandSpec) -> Frame {
         ("since".into(), spec.since.into()),
         ("group".into(), spec.group.into()),
     ];
+    if let Some((_, since, instead)) = DEPRECATED.iter().find(|(name, ..)| *name == spec.name) {
+        fields.push(("doc_flags".into(), words(&["deprecated"], "")));
+        fields.push(("deprecated_since".into(), (*since).into()));
+        fields.push(("replaced_by".into(), (*instead).into()));
+    }
     if !spec.subcommands.is_empty() {
         let subcommands = spec.subcommands.iter();
         let entry = |spec: &'static CommandSpec| (Frame::from(spec.name), documentation(spec));
