@@ -560,6 +560,37 @@ fn certificates_as_openssl_makes_them_are_good_enough() {
     .unwrap_or_else(|error| panic!("{error:#}\n{}", node.log()));
 }
 
+/// One dials plainly where the other speaks TLS, and the other way round.
+#[test]
+fn sentinels_that_miss_each_other_say_why() {
+    let world = World::new();
+    let [plain, other] = [Port::reserve().unwrap(), Port::reserve().unwrap()];
+    let tls = Port::reserve().unwrap();
+    let lines = format!(
+        "port {}\ntls-replication no\nsentinel peer 127.0.0.1 {}\n",
+        plain.number(),
+        tls.number()
+    );
+    let program = Program::from_environment().unwrap();
+    let one = world.alone("one", &lines);
+    let lines = format!(
+        "port {}\nsentinel peer 127.0.0.1 {}\n",
+        other.number(),
+        plain.number()
+    );
+    let two = world.sentinel("two", tls, &lines, &program).unwrap();
+    for (node, text) in [
+        (&one, "set 'tls-replication yes'"),
+        (&two, "is that its tls-port?"),
+    ] {
+        wait_for(text, PATIENCE, || {
+            ensure!(node.log().contains(text), "{}: {}", node.name, node.log());
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
 /// A listener of each kind in one node: a plain client beside those of TLS.
 #[test]
 fn a_plain_port_and_a_tls_port_side_by_side() {

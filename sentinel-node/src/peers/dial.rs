@@ -19,6 +19,9 @@ use crate::net::stream::Stream;
 /// Longest reply to `SENTINEL PEER`.
 const MAX_REPLY_LINE: usize = 1024;
 
+/// How a TLS server answers plain text: an alert, version 3.
+const TLS_ALERT: &[u8] = &[0x15, 3];
+
 /// Between two looks whether a duplicate connection became the only one.
 const DUPLICATE_WAIT: Duration = Duration::from_millis(500);
 
@@ -126,7 +129,7 @@ async fn connect(shared: &Shared, address: &HostPort) -> Result<(Stream, BytesMu
     let _ = stream.set_nodelay(true);
     let mut stream = timeout(patience, shared.settings.outgoing.secure(stream))
         .await
-        .map_err(|_| late("the TLS handshake"))?
+        .map_err(|_| late("the TLS handshake (is that its tls-port?)"))?
         .map_err(failed)?;
     let request = upgrade_request(shared);
     timeout(patience, async {
@@ -184,6 +187,12 @@ async fn read_line(stream: &mut Stream) -> Result<(String, BytesMut), Ended> {
             return Err(Ended::Failed("not a sentinel: the reply is too long".to_owned()));
         }
         match stream.read_buf(&mut buf).await {
+            Ok(0) if buf.starts_with(TLS_ALERT) => {
+                return Err(Ended::Failed(
+                    "it speaks TLS there: set 'tls-replication yes', or name its plain port in the 'sentinel peer' line"
+                        .to_owned(),
+                ));
+            }
             Ok(0) => return Err(Ended::Failed("closed before the reply".to_owned())),
             Ok(_) => {}
             Err(e) => return Err(Ended::Failed(e.to_string())),
