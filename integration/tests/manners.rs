@@ -180,6 +180,45 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn scripts_do_not_learn_how_the_process_was_started() {
+    run("scripts_do_not_learn_how_the_process_was_started", || {
+        let program = program()?;
+        let scripts = tempfile::tempdir()?;
+        let (script, seen) = (scripts.path().join("notify"), scripts.path().join("seen"));
+        let text = format!(
+            "#!/bin/sh\nenv > {seen}.new && mv {seen}.new {seen}\n",
+            seen = seen.display()
+        );
+        std::fs::write(&script, text)?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode)?;
+        let started = |file: &Path, _: &Path| {
+            let mut command = Command::new(program);
+            command
+                .arg(file)
+                .env("SENTINEL_IN_BACKGROUND", "1")
+                .env("KEPT", "yes");
+            command
+        };
+        let dead = Port::reserve()?;
+        let lines = format!(
+            "sentinel monitor m 127.0.0.1 {} 1\nsentinel down-after-milliseconds m 300\n\
+             sentinel notification-script m {}",
+            dead.number(),
+            script.display()
+        );
+        let mut node = Lone::start(started, &lines)?;
+        node.wait_ping()?;
+        let environment = wait_for("a script was run", PATIENCE, || {
+            Ok(std::fs::read_to_string(&seen)?)
+        })?;
+        ensure!(environment.contains("KEPT=yes"), "{environment}");
+        ensure!(!environment.contains("SENTINEL_IN_BACKGROUND"), "{environment}");
+        Ok(())
+    });
+}
+
+#[test]
 fn shutdown_closes_the_connection_and_ends_it() {
     run("shutdown_closes_the_connection_and_ends_it", || {
         for words in [&["SHUTDOWN"][..], &["SHUTDOWN", "SAVE", "NOW", "FORCE"]] {
