@@ -195,7 +195,6 @@ impl Selector {
             Some(known) => {
                 known.read |= read;
                 known.write |= write;
-                Ok(())
             }
             None => push(
                 &mut self.keys,
@@ -204,8 +203,14 @@ impl Selector {
                     read,
                     write,
                 },
-            ),
+            )?,
         }
+        // `%RW~*` is shown as `~*`, so it must be that: Redis takes more patterns after it, and cannot read them again.
+        let is_all = |key: &KeyPattern| key.pattern == b"*" && key.read && key.write;
+        if self.keys.iter().any(is_all) {
+            self.set_all_keys(true);
+        }
+        Ok(())
     }
 
     fn add_channel(&mut self, pattern: &[u8]) -> Result<(), RuleError> {

@@ -101,6 +101,9 @@ fn canonical_rules_are_those_of_redis_7_0() {
         ("%rw~y ~y ~y", "off ~y resetchannels -@all"),
         ("%R~y %W~y", "off ~y resetchannels -@all"),
         ("~ &", "off ~ resetchannels & -@all"),
+        ("~a %RW~*", "off ~* resetchannels -@all"),
+        ("%R~* %W~*", "off ~* resetchannels -@all"),
+        ("%R~* ~a", "off %R~* ~a resetchannels -@all"),
         ("~a ~b ~*", "off ~* resetchannels -@all"),
         ("allkeys resetkeys ~a", "off ~a resetchannels -@all"),
         (
@@ -189,6 +192,7 @@ fn wrong_rules_are_refused_with_redis_texts() {
     for (rules, text) in [
         ("~* ~a", after_keys),
         ("allkeys %R~a", after_keys),
+        ("%RW~* %R~a", after_keys),
         ("&* &a", after_channels),
     ] {
         let error = parse_rules(rules.as_bytes(), &POLICY).unwrap_err();
