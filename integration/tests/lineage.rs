@@ -40,7 +40,12 @@ fn foreign_data(cluster: &Cluster, name: &str, with_replica: bool) -> Result<Pat
         })?;
         replica.kill9()?;
     }
-    ensure!(client.command(&["SAVE"])?.is_ok(), "SAVE was refused");
+    // Refused while the child that fed the replica is still about.
+    wait_for("the snapshot is written", PATIENCE, || {
+        let reply = client.command(&["SAVE"])?;
+        ensure!(reply.is_ok(), "SAVE was answered {reply}");
+        Ok(())
+    })?;
     server.kill9()?;
     Ok(dir)
 }
