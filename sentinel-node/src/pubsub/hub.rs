@@ -30,6 +30,13 @@ pub struct Published {
 }
 
 impl Published {
+    /// An event published at `at`.
+    #[must_use]
+    pub fn new(event: Event, at: WallTime) -> Self {
+        let payload = Bytes::from(event.payload.clone());
+        Self { event, at, payload }
+    }
+
     /// The `message` for a subscriber of the channel itself, or `pmessage` for `pattern`.
     pub fn encode(&self, pattern: Option<&Bytes>, protocol: Protocol, out: &mut BytesMut) {
         let channel = self.event.name.as_str();
@@ -144,13 +151,9 @@ impl Hub {
             return;
         }
         self.counters.published.fetch_add(1, Ordering::Relaxed);
-        let payload = Bytes::from(event.payload.clone());
+        let published = Published::new(event, self.clock.wall());
         // Fails only while the runtime is being shut down.
-        let _ = self.input.send(Input::Publish(Arc::new(Published {
-            event,
-            at: self.clock.wall(),
-            payload,
-        })));
+        let _ = self.input.send(Input::Publish(Arc::new(published)));
     }
 
     /// Registers a connection. `close` is cancelled when it is too far behind: whoever takes a message out of the queue

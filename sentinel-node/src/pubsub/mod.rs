@@ -15,9 +15,11 @@
 
 mod backlog;
 mod hub;
+mod replay;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use backlog::Backlog;
 pub use hub::{Delivery, Hub, HubCounters, Published, Subscription};
+pub use replay::replayed;

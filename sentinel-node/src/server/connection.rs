@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{BufferLimits, OutputLimit};
 use crate::net::stream::{Endpoint, Stream};
-use crate::pubsub::{Backlog, Delivery, Subscription};
+use crate::pubsub::{Backlog, Delivery, Subscription, replayed};
 
 use super::clients::{ClientInfo, Labels};
 use super::context::Context;
@@ -419,7 +419,7 @@ impl Connection {
                     Subscription::Pattern(name.clone())
                 }
             };
-            self.context.hub.change(self.info.id, change);
+            self.context.hub.change(self.info.id, change.clone());
             let word = match kind {
                 Pattern::Channel => pubsub::Change::Subscribe,
                 Pattern::Pattern => pubsub::Change::Psubscribe,
@@ -429,8 +429,23 @@ impl Connection {
                 Some(name),
                 self.session.subscriptions(),
             ));
+            if self.context.settings.replay_switch {
+                self.replay(&change);
+            }
         }
         self.count_subscriptions();
+    }
+
+    /// Tells a new subscription what it has missed.
+    fn replay(&mut self, subscription: &Subscription) {
+        let (state, now) = (self.context.view.state.load(), self.context.clock.wall());
+        let pattern = match subscription {
+            Subscription::Pattern(pattern) => Some(pattern),
+            _ => None,
+        };
+        for event in replayed(subscription, &state, now) {
+            event.encode(pattern, self.session.protocol, &mut self.output);
+        }
     }
 
     fn unsubscribe(&mut self, kind: Pattern, names: Vec<Bytes>) {

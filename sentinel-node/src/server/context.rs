@@ -81,6 +81,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Path of the configuration file, shown by INFO.
     pub config_file: String,
+    /// `sentinel replay-switch`.
+    pub replay_switch: bool,
     /// Writes that file, where it is to be written.
     pub rewriter: Rewriter,
 }
@@ -106,6 +108,7 @@ impl Settings {
             peers: config.sentinel.peers.clone(),
             dir: config.dir.clone(),
             config_file: config.path.display().to_string(),
+            replay_switch: config.sentinel.replay_switch,
             rewriter: Rewriter::default(),
         }
     }
