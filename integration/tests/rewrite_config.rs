@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use integration::harness::lone::Lone;
 use integration::harness::ports::Port;
-use integration::harness::process::{Process, find_program};
-use integration::harness::resp::Client;
-use integration::harness::sentinel::{GROUP, Program, Sentinel};
+use integration::harness::process::find_program;
+use integration::harness::sentinel::{GROUP, Sentinel};
 use integration::harness::wait::wait_for;
 use integration::harness::{Cluster, ClusterOptions, scenario};
 
@@ -39,10 +39,13 @@ fn has(node: &Sentinel, line: &str) -> Result<()> {
     Ok(())
 }
 
+/// A machine that does other work meanwhile may be without a raft_leader for a moment.
 fn ask(node: &Sentinel, words: &[&str]) -> Result<()> {
-    let reply = node.command(words)?;
-    ensure!(reply.is_ok(), "{words:?} was answered {reply}");
-    Ok(())
+    wait_for("the command is done", PATIENCE, || {
+        let reply = node.command(words)?;
+        ensure!(reply.is_ok(), "{words:?} was answered {reply}");
+        Ok(())
+    })
 }
 
 /// Every file says who is who.
@@ -254,47 +257,6 @@ fn rich(port: u16, dir: &Path, master: u16) -> String {
     )
 }
 
-struct One {
-    process: Process,
-    file: PathBuf,
-    port: u16,
-}
-
-impl One {
-    fn start(program: &Path, args: &[String], folder: &Path, file: PathBuf, port: u16) -> Result<Self> {
-        let process = Process::spawn("sentinel", program, args, folder, &folder.join("output.log"))?;
-        let mut one = Self { process, file, port };
-        let mut ended = None;
-        wait_for("it answers or ends", PATIENCE, || {
-            ended = one.process.exit_status();
-            ensure!(ended.is_some() || one.ask(&["PING"])? == "PONG");
-            Ok(())
-        })
-        .and_then(|()| match ended {
-            Some(status) => Err(anyhow::anyhow!("it ended: {status}")),
-            None => Ok(()),
-        })
-        .with_context(|| std::fs::read_to_string(folder.join("output.log")).unwrap_or_default())?;
-        Ok(one)
-    }
-
-    fn ask(&self, words: &[&str]) -> Result<String> {
-        let reply = Client::connect(self.port, Duration::from_secs(5))?.command(words)?;
-        Ok(reply.text().unwrap_or_else(|_| reply.to_string()))
-    }
-
-    fn text(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(&self.file)?)
-    }
-}
-
-fn ours() -> PathBuf {
-    match Program::built_here().unwrap() {
-        Program::Ours(path) => path,
-        Program::Stock => panic!("not ours"),
-    }
-}
-
 #[test]
 fn our_file_has_the_lines_that_redis_sentinel_writes_and_each_loads_the_others() {
     let name = "our_file_has_the_lines_that_redis_sentinel_writes_and_each_loads_the_others";
@@ -325,13 +287,13 @@ fn compare(master: u16) -> Result<()> {
 
     let start = |program: &Path, file: &Path| {
         let args = [file.display().to_string()];
-        One::start(program, &args, folder.path(), file.to_path_buf(), port.number())
+        Lone::start(program, &args, folder.path(), file.to_path_buf(), port.number())
     };
     let mut theirs = start(&stock, &stock_path)?;
     ensure!(theirs.ask(&["SENTINEL", "FLUSHCONFIG"])? == "OK");
     let expected = theirs.text()?;
     theirs.process.terminate()?;
-    let mut node = start(&ours(), &path)?;
+    let mut node = start(&Lone::program().unwrap(), &path)?;
     wait_for("our file is complete", PATIENCE, || {
         ensure!(node.ask(&["SENTINEL", "FLUSHCONFIG"])? == "OK");
         let written = node.text()?;
@@ -364,13 +326,13 @@ fn compare(master: u16) -> Result<()> {
         admin.number()
     );
     std::fs::write(&path, again)?;
-    let mut node = start(&ours(), &path)?;
+    let mut node = start(&Lone::program().unwrap(), &path)?;
     node.process.terminate()?;
     Ok(())
 }
 
 /// A node on a file of its own, in a mount namespace where `script` was run first. `None` where that is not permitted.
-fn start_mounted(folder: &Path, script: &str, port: &Port) -> Result<Option<One>> {
+fn start_mounted(folder: &Path, script: &str, port: &Port) -> Result<Option<Lone>> {
     let Some(unshare) = find_program("unshare") else {
         return Ok(None);
     };
@@ -386,9 +348,13 @@ fn start_mounted(folder: &Path, script: &str, port: &Port) -> Result<Option<One>
         return Ok(None);
     }
     let file = folder.join("sentinel.conf");
-    let script = format!("{script} && exec {} {}", ours().display(), file.display());
+    let script = format!(
+        "{script} && exec {} {}",
+        Lone::program()?.display(),
+        file.display()
+    );
     let args = ["-m", "sh", "-c", &script].map(str::to_owned);
-    One::start(
+    Lone::start(
         &unshare,
         &args,
         folder,
@@ -477,7 +443,16 @@ fn what_an_included_file_says_is_not_repeated_and_a_failed_write_is_told() {
     let path = inner.join("sentinel.conf");
     std::fs::write(&path, text).unwrap();
     let args = [path.display().to_string()];
-    let start = || One::start(&ours(), &args, folder.path(), path.clone(), port.number()).unwrap();
+    let start = || {
+        Lone::start(
+            &Lone::program().unwrap(),
+            &args,
+            folder.path(),
+            path.clone(),
+            port.number(),
+        )
+        .unwrap()
+    };
     let mut node = start();
     wait_for("the file is written", PATIENCE, || {
         ensure!(node.ask(&["SENTINEL", "FLUSHCONFIG"])? == "OK");
@@ -495,10 +470,14 @@ fn what_an_included_file_says_is_not_repeated_and_a_failed_write_is_told() {
     std::fs::rename(&inner, &away).unwrap();
     let answer = node.ask(&["SENTINEL", "FLUSHCONFIG"]).unwrap();
     assert_eq!(answer, "-ERR Failed to save config file. Check server logs.");
-    let log = std::fs::read_to_string(folder.path().join("sentinel.log")).unwrap();
     let said =
         "WARNING: Sentinel was not able to save the new configuration on disk!!!: No such file or directory";
-    assert!(log.contains(said), "{log}");
+    wait_for("the log says so", PATIENCE, || {
+        let log = std::fs::read_to_string(folder.path().join("sentinel.log"))?;
+        ensure!(log.contains(said), "{log}");
+        Ok(())
+    })
+    .unwrap();
     std::fs::rename(&away, &inner).unwrap();
     assert_eq!(node.ask(&["SENTINEL", "FLUSHCONFIG"]).unwrap(), "OK");
     node.process.terminate().unwrap();

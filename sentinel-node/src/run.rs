@@ -108,8 +108,8 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     let (context, requests) = context(settings, &config, (view, hub), gateway, &peers, &clock, &stop);
     listeners.serve(&context, &config, recorder());
     say_ready();
-    let lines = Source::new(config, context, facts);
-    let seeding = tokio::spawn(seed(lines, requests, raft.clone(), clock));
+    let lines = Source::new(config, raft.clone(), context, facts);
+    let seeding = tokio::spawn(seed(lines, requests, clock));
     let failure = tokio::spawn(say_storage_failure(raft.clone()));
 
     stop.cancelled().await;
@@ -274,11 +274,11 @@ fn context(
 }
 
 /// The file's lines go to the log; from then on the log's go to the file, if it is to be written.
-async fn seed(lines: Source, requests: Option<Requests>, raft: RaftHandle, clock: SharedClock) {
+async fn seed(lines: Source, requests: Option<Requests>, clock: SharedClock) {
     let names = &lines.context.view.names;
-    seeding::run(&lines.config.masters, &lines.facts, &raft, names, &clock).await;
+    seeding::run(&lines.config.masters, &lines.facts, &lines.raft, names, &clock).await;
     if let Some(requests) = requests {
-        lines.run(requests, raft).await;
+        lines.run(requests).await;
     }
 }
 

@@ -6,6 +6,7 @@ pub mod driver;
 pub mod events;
 pub mod http;
 pub mod located;
+pub mod lone;
 pub mod ports;
 pub mod process;
 pub mod redis;

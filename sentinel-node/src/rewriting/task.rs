@@ -90,7 +90,10 @@ impl Rewriter {
 pub struct Source {
     /// The file as it was at start.
     pub config: Config,
-    /// Applied state, scripts, and what SENTINEL CONFIG SET changes.
+    /// The applied state. Not that of the view, which is told a little later: a file made from it could lack a master that
+    /// was just brought to the log.
+    pub raft: RaftHandle,
+    /// Scripts, and what SENTINEL CONFIG SET changes.
     pub context: Arc<Context>,
     /// Where this node remembers the lines.
     pub facts: LocalFacts,
@@ -116,16 +119,17 @@ struct Writer {
 impl Source {
     /// From its parts.
     #[must_use]
-    pub fn new(config: Config, context: Arc<Context>, facts: LocalFacts) -> Self {
+    pub fn new(config: Config, raft: RaftHandle, context: Arc<Context>, facts: LocalFacts) -> Self {
         Self {
             config,
+            raft,
             context,
             facts,
         }
     }
 
     /// Runs until the process ends, once the file's lines were brought to the log.
-    pub async fn run(self, requests: Requests, raft: RaftHandle) {
+    pub async fn run(self, requests: Requests) {
         let known = Arc::from(self.config.main_text.as_str());
         let mut writer = Writer {
             source: Arc::new(self),
@@ -135,7 +139,7 @@ impl Source {
         };
         let mut requests = requests.0;
         let mut written = Arc::new(State::default());
-        let mut status = raft.watch();
+        let mut status = writer.source.raft.watch();
         writer.write(false, false).await;
         loop {
             let retry = if writer.failed { RETRY } else { Duration::MAX };
@@ -154,7 +158,7 @@ impl Source {
                     }
                     sleep(PAUSE).await;
                     status.borrow_and_update();
-                    let state = writer.source.context.view.state.load_full();
+                    let state = writer.source.raft.state();
                     // The status also tells of entries on their way, and of other nodes.
                     if !Arc::ptr_eq(&state, &written) && !is_switching(&state) {
                         writer.write(false, false).await;
@@ -224,7 +228,7 @@ impl Source {
             scripts: &view.script_paths.load(),
             users: users.as_deref(),
         };
-        rewritten(config, present, &own, &view.state.load())
+        rewritten(config, present, &own, &self.raft.state())
     }
 }
 
