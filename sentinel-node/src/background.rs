@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use crate::config::Config;
 use crate::supervise::supervisor;
+use crate::title;
 
 /// Tells the child that it is the one in the background; taken from the environment of scripts.
 pub(crate) const MARK: &str = "SENTINEL_IN_BACKGROUND";
@@ -44,7 +45,9 @@ pub fn enter(config: &mut Config, stdin: &str) -> std::io::Result<Process> {
             .get_or_insert_with(|| PathBuf::from(DEFAULT_PIDFILE));
         return Ok(Process::Runs);
     }
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = Command::new(std::env::current_exe()?);
+    title::give(config, &mut child);
+    let mut child = child
         .args(std::env::args_os().skip(1))
         .env(MARK, "1")
         .stdin(Stdio::piped())

@@ -32,6 +32,7 @@ pub mod seeding;
 pub mod server;
 pub mod signals;
 pub mod supervise;
+pub mod title;
 pub mod tls;
 pub mod tuning;
 pub mod view;

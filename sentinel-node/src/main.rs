@@ -8,7 +8,7 @@ use sentinel_node::cli::{self, Invocation};
 use sentinel_node::clock::SystemClock;
 use sentinel_node::config::{self, Config};
 use sentinel_node::server::{OpenFiles, raise_open_files};
-use sentinel_node::{background, log, rewriting, run};
+use sentinel_node::{background, log, rewriting, run, title};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -66,7 +66,10 @@ fn daemon(file: Option<&str>, extra: String, stdin: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if let Err(error) = log::init(config.loglevel, config.logfile.clone(), clock) {
+    if !stdin {
+        title::take(&config);
+    }
+    if let Err(error) = log::init(&config, clock) {
         eprintln!("cannot start the log: {error}");
         return ExitCode::FAILURE;
     }
@@ -104,7 +107,7 @@ fn read_stdin(wanted: bool) -> std::io::Result<String> {
 }
 
 fn refuse(config: &Config, clock: SystemClock, reason: &str) -> ExitCode {
-    if log::init(config.loglevel, None, clock).is_ok() {
+    if log::init(config, clock).is_ok() {
         tracing::warn!("{reason}");
         log::flush();
     }

@@ -31,7 +31,7 @@ pub(super) fn canonical(name: &str) -> &str {
 
 /// Accepted, but an operator who wrote it expects something: one warning each.
 pub(super) fn deserves_warning(name: &str) -> bool {
-    matches!(name, "loadmodule" | "syslog-enabled" | "tls-auth-clients-user")
+    matches!(name, "loadmodule" | "tls-auth-clients-user")
 }
 
 /// The same for a value that asks for something; the default asks for nothing.

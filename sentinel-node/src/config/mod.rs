@@ -22,6 +22,7 @@ mod learned;
 mod limits;
 mod lines;
 mod load;
+mod log;
 mod parse;
 mod plain;
 mod rewrite;
@@ -41,10 +42,12 @@ pub use limits::{BufferLimits, OutputLimit};
 pub use lines::{ConfigError, Includes, NoIncludes};
 pub use load::{REDIS_VERSION, load, report};
 pub(crate) use load::{is_executable, os_text, present_text};
+pub use log::{LogFormat, LogStyle, LogTimestamps, SyslogConfig};
 pub use parse::parse;
 pub(crate) use seed::quoted;
 pub use tls::{AuthClients, KeyPair, TlsConfig};
 pub use types::{
-    AdminConfig, BindAddress, Config, LogLevel, MasterConfig, SentinelConfig, StaleReads, Supervised,
+    AdminConfig, BindAddress, Config, LogLevel, MasterConfig, ProcTitle, SentinelConfig, StaleReads,
+    Supervised,
 };
 pub use wanted::Own;

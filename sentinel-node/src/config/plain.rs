@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::limits;
 use super::lines::{ConfigError, Line};
+use super::log;
 use super::tls;
 use super::types::{BindAddress, Config, LogLevel, Supervised};
 
@@ -68,6 +69,9 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
         }
         "rename-command" => rename(config, line)?,
         _ if limits::apply(&mut config.limits, line) => {}
+        "set-proc-title" => config.proc_title.set = is_yes(line)?,
+        "proc-title-template" => value(line)?.clone_into(&mut config.proc_title.template),
+        _ if log::apply(&mut config.log_style, &mut config.syslog, &line.words) => {}
         _ => return tls::apply(config, line),
     }
     Ok(true)

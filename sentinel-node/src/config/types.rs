@@ -10,6 +10,7 @@ use sentinel_proto::{HostPort, MasterName, SentinelId};
 use super::acl::AclConfig;
 use super::learned::Learned;
 use super::limits::BufferLimits;
+use super::log::{LogStyle, SyslogConfig};
 use super::seed;
 use super::tls::TlsConfig;
 
@@ -52,6 +53,24 @@ impl LogLevel {
             "warning" => Some(Self::Warning),
             "nothing" => Some(Self::Nothing),
             _ => None,
+        }
+    }
+}
+
+/// What `ps` shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcTitle {
+    /// `set-proc-title`.
+    pub set: bool,
+    /// `proc-title-template`.
+    pub template: String,
+}
+
+impl Default for ProcTitle {
+    fn default() -> Self {
+        Self {
+            set: true,
+            template: "{title} {listen-addr} {server-mode}".to_owned(),
         }
     }
 }
@@ -215,6 +234,12 @@ pub struct Config {
     pub logfile: Option<PathBuf>,
     /// `loglevel`.
     pub loglevel: LogLevel,
+    /// `log-format`, `log-timestamp-format`.
+    pub log_style: LogStyle,
+    /// `syslog-*`.
+    pub syslog: SyslogConfig,
+    /// `set-proc-title`, `proc-title-template`.
+    pub proc_title: ProcTitle,
     /// `requirepass`.
     pub requirepass: Option<String>,
     /// `user` lines and `acl*` directives.
@@ -266,6 +291,9 @@ impl Config {
             dir: PathBuf::from("."),
             logfile: None,
             loglevel: LogLevel::default(),
+            log_style: LogStyle::default(),
+            syslog: SyslogConfig::default(),
+            proc_title: ProcTitle::default(),
             requirepass: None,
             acl: AclConfig::default(),
             protected_mode: false,

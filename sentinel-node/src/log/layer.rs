@@ -11,8 +11,7 @@ use crate::clock::Clock as _;
 use crate::clock::SystemClock;
 use crate::config::LogLevel;
 
-use super::format::format_line;
-use super::sink;
+use super::sink::{self, Message};
 
 /// `loglevel`, changeable at run time; holds [`rank`] of the least level that passes.
 static LEVEL: AtomicU8 = AtomicU8::new(2);
@@ -51,12 +50,13 @@ fn rank(level: Level) -> u8 {
     }
 }
 
-fn mark(level: Level) -> char {
+/// tracing's five levels as Redis's four.
+fn level_of(level: Level) -> LogLevel {
     match level {
-        Level::TRACE => '.',
-        Level::DEBUG => '-',
-        Level::INFO => '*',
-        Level::WARN | Level::ERROR => '#',
+        Level::TRACE => LogLevel::Debug,
+        Level::DEBUG => LogLevel::Verbose,
+        Level::INFO => LogLevel::Notice,
+        Level::WARN | Level::ERROR => LogLevel::Warning,
     }
 }
 
@@ -71,17 +71,13 @@ fn is_ours(target: &str) -> bool {
 #[derive(Debug)]
 pub struct RedisLayer {
     clock: SystemClock,
-    pid: u32,
 }
 
 impl RedisLayer {
     /// A layer that writes to the sink opened by [`sink::init`].
     #[must_use]
     pub fn new(clock: SystemClock) -> Self {
-        Self {
-            clock,
-            pid: std::process::id(),
-        }
+        Self { clock }
     }
 
     fn passes(metadata: &Metadata<'_>) -> bool {
@@ -112,12 +108,11 @@ impl<S: Subscriber> Layer<S> for RedisLayer {
         }
         event.record(&mut text);
         text.message.push_str(&text.fields);
-        sink::write(format_line(
-            self.pid,
-            self.clock.wall(),
-            mark(*metadata.level()),
-            &text.message,
-        ));
+        sink::write(Message {
+            at: self.clock.wall(),
+            level: level_of(*metadata.level()),
+            text: text.message,
+        });
     }
 }
 

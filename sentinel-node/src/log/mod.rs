@@ -1,7 +1,8 @@
 //! The log in Redis's line format: `PID:X DD Mon YYYY HH:MM:SS.mmm L message`, local time.
 //!
 //! ```text
-//! tracing event -> [RedisLayer] (filter, format) -> bounded queue -> one writer thread -> stdout or logfile
+//! tracing event -> [RedisLayer] (filter) -> bounded queue -> one writer thread (format) -> stdout or logfile
+//!                                                                                    \-> syslog
 //! ```
 //!
 //! - tracing has five levels, Redis four: `TRACE` is debug `.`, `DEBUG` verbose `-`, `INFO` notice `*`,
@@ -16,6 +17,7 @@
 mod format;
 mod layer;
 mod sink;
+mod syslog;
 
 pub use format::format_line;
 pub use layer::{RedisLayer, level, set_level};

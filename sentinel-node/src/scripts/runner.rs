@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::SharedClock;
 use crate::pubsub::Hub;
+use crate::title;
 use crate::view::NodeView;
 
 /// What starting a process came to.
@@ -144,6 +145,7 @@ fn spawn(dir: &Path, argv: &[String]) -> io::Result<Child> {
         .args(arguments)
         .current_dir(dir)
         .env_remove(crate::background::MARK)
+        .env_remove(title::MARK)
         .spawn()
 }
 
