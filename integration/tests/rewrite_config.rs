@@ -233,7 +233,7 @@ fn comparable(text: &str) -> BTreeSet<String> {
         "sentinel config-epoch m",
         "sentinel leader-epoch m",
     ];
-    const OURS: [&str; 3] = ["sentinel rewrite-config", "admin-port", "user "];
+    const OURS: [&str; 2] = ["sentinel rewrite-config", "admin-port"];
     let lines = text
         .lines()
         .filter(|line| !OURS.iter().any(|ours| line.starts_with(ours)));
@@ -252,7 +252,8 @@ fn rich(port: u16, dir: &Path, master: u16) -> String {
          sentinel parallel-syncs m 2\n# remark\nsentinel auth-pass m \"foobared\"\nloglevel NOTICE\nlogfile x.log\n\
          save 3600 1\nmaxclients 5000\nmaxclients 6000\ntcp-keepalive 60\nmaxmemory 1048576\n\
          sentinel announce-ip 127.0.0.1\nsentinel sentinel-pass secret\nsentinel deny-scripts-reconfig yes\n\
-         sentinel resolve-hostnames yes\nsentinel rename-command m CONFIG GUESSME\nsyslog-ident \"a b\"\nsave 60 5\n# tail\n",
+         sentinel resolve-hostnames yes\nsentinel rename-command m CONFIG GUESSME\n\
+         user spare on >pw ~x* &ch* -@all +ping +sentinel|masters\nsyslog-ident \"a b\"\nsave 60 5\n# tail\n",
         dir.display()
     )
 }

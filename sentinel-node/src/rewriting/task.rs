@@ -89,14 +89,14 @@ impl Rewriter {
 /// Where the lines come from.
 pub struct Source {
     /// The file as it was at start.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The applied state. Not that of the view, which is told a little later: a file made from it could lack a master that
     /// was just brought to the log.
-    pub raft: RaftHandle,
+    pub(crate) raft: RaftHandle,
     /// Scripts, and what SENTINEL CONFIG SET changes.
-    pub context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
     /// Where this node remembers the lines.
-    pub facts: LocalFacts,
+    pub(crate) facts: LocalFacts,
 }
 
 /// What became of a write.
