@@ -45,13 +45,19 @@ pub(crate) fn give(config: &Config, command: &mut Command) -> bool {
 /// The template with what it stands for; `own` is the name under which the program was started. Pure.
 fn rendered(config: &Config, own: &str) -> String {
     let first = config.bind.first().map_or("*", |address| address.host.as_str());
+    let socket = config.unixsocket.as_ref().map(|path| path.display().to_string());
+    let socket = socket.unwrap_or_default();
+    let listen = match (config.port, config.tls.port) {
+        (0, 0) => socket.clone(),
+        (0, port) | (port, _) => format!("{first}:{port}"),
+    };
     let replaced = [
         ("{title}", own.to_owned()),
-        ("{listen-addr}", format!("{first}:{}", config.port)),
+        ("{listen-addr}", listen),
         ("{server-mode}", "[sentinel]".to_owned()),
         ("{port}", config.port.to_string()),
-        ("{tls-port}", "0".to_owned()),
-        ("{unixsocket}", String::new()),
+        ("{tls-port}", config.tls.port.to_string()),
+        ("{unixsocket}", socket),
         ("{config-file}", config.path.display().to_string()),
     ];
     let template = config.proc_title.template.clone();
@@ -75,5 +81,8 @@ mod tests {
         config.proc_title.template = "x {port}{unixsocket} {config-file} ".to_owned();
         config.path = "/etc/s.conf".into();
         assert_eq!(rendered(&config, "redis-sentinel"), "x 26379 /etc/s.conf");
+        (config.port, config.tls.port) = (0, 26380);
+        config.proc_title.template = "{title} {listen-addr}".to_owned();
+        assert_eq!(rendered(&config, "s"), "s *:26380");
     }
 }
