@@ -2,6 +2,7 @@
 
 use crate::command::{CommandFilter, CommandRequest, CommandSpec, Renames};
 use crate::glob;
+use crate::reply::arguments::arguments;
 use crate::reply::help;
 use crate::resp::Frame;
 
@@ -77,6 +78,9 @@ fn documentation(spec: &'static CommandSpec) -> Frame {
         fields.push(("doc_flags".into(), words(&["deprecated"], "")));
         fields.push(("deprecated_since".into(), (*since).into()));
         fields.push(("replaced_by".into(), (*instead).into()));
+    }
+    if let Some(arguments) = arguments(spec.name) {
+        fields.push(("arguments".into(), arguments));
     }
     if !spec.subcommands.is_empty() {
         let subcommands = spec.subcommands.iter();

@@ -13,6 +13,7 @@
 //! | `help` | HELP lists |
 
 pub mod acl;
+mod arguments;
 pub mod commands;
 mod error;
 pub mod help;

@@ -293,7 +293,7 @@ fn command_describes_the_table() {
     let docs = |name: &str| command(&CommandRequest::Docs(vec![name.to_owned()]));
     assert_eq!(resp3(&docs("nope")), "%0\r\n");
     assert!(
-        resp3(&docs("ping")).starts_with("%1\r\n$4\r\nping\r\n%3\r\n$7\r\nsummary\r\n$15\r\nPing the server")
+        resp3(&docs("ping")).starts_with("%1\r\n$4\r\nping\r\n%4\r\n$7\r\nsummary\r\n$15\r\nPing the server")
     );
     let list = command(&CommandRequest::List(CommandFilter::Pattern("P*".into())));
     assert_eq!(
@@ -311,7 +311,7 @@ fn help_ends_as_clients_expect() {
         assert!(["    Print this help.", "    Prints this help."].contains(&help[help.len() - 1]));
         assert!(help[0].ends_with(". Subcommands are:"));
     }
-    assert!(resp2(&help::lines(help::ACL)).starts_with("*26\r\n+ACL <subcommand>"));
+    assert!(resp2(&help::lines(help::ACL)).starts_with("*29\r\n+ACL <subcommand>"));
 }
 
 #[test]
