@@ -75,12 +75,24 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     if *version != CODEC_VERSION {
         return Err(CodecError::Version { found: *version });
     }
-    let config = bincode::config::standard().with_limit::<MAX_FRAME_BYTES>();
-    let (value, used) =
-        bincode::serde::decode_from_slice(body, config).map_err(|e| CodecError::Malformed(e.to_string()))?;
+    let (value, used) = decode_within(body).map_err(|e| CodecError::Malformed(e.to_string()))?;
     match body.len().saturating_sub(used) {
         0 => Ok(value),
         left => Err(CodecError::Trailing { left }),
+    }
+}
+
+/// What a text announces as its length is reserved before it is read, so a short input gets a small limit. bincode counts
+/// what numbers take in memory: at most sixteen bytes for each byte of the input.
+fn decode_within<T: DeserializeOwned>(body: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+    use bincode::{config::standard, serde::decode_from_slice};
+    const KIB: usize = 1024;
+    if body.len() <= KIB {
+        decode_from_slice(body, standard().with_limit::<{ 16 * KIB }>())
+    } else if body.len() <= 32 * KIB {
+        decode_from_slice(body, standard().with_limit::<{ 512 * KIB }>())
+    } else {
+        decode_from_slice(body, standard().with_limit::<MAX_FRAME_BYTES>())
     }
 }
 
@@ -169,5 +181,18 @@ mod tests {
         let mut bytes = vec![CODEC_VERSION, 253];
         bytes.extend_from_slice(&(1u64 << 60).to_le_bytes());
         assert!(matches!(decode::<Vec<u8>>(&bytes), Err(CodecError::Malformed(_))));
+        // Found by fuzzing: sixteen megabytes for eleven bytes. Refused by the limit, not by the end of the input.
+        let bytes = [CODEC_VERSION, 252, 5, 4, 1, 1];
+        let refused = decode::<String>(&bytes);
+        let limit = bincode::error::DecodeError::LimitExceeded.to_string();
+        assert_eq!(refused, Err(CodecError::Malformed(limit)));
+    }
+
+    #[test]
+    fn numbers_take_no_more_memory_than_a_short_input_may() {
+        for count in [1usize, 500, 1020, 1030, 20_000, 40_000] {
+            let many = vec![0u64; count];
+            assert_eq!(decode::<Vec<u64>>(&encode(&many).unwrap()), Ok(many), "{count}");
+        }
     }
 }
