@@ -5,12 +5,11 @@
 //! `SENTINEL_PROGRAM=stock` the same against the system's `redis-sentinel`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use integration::harness::client_runtime::{self, Runtime};
 use integration::harness::driver::{Driver, Task};
+use integration::harness::libraries::{LIBRARIES, Lack, Library};
 use integration::harness::redis::Access;
 use integration::harness::resp::Credentials;
 use integration::harness::sentinel::GROUP;
@@ -19,99 +18,6 @@ use integration::harness::{Cluster, ClusterOptions, scenario};
 
 /// How long a library may take for its next success; node-redis looks every ten seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-const PYTHON: [&str; 2] = ["redis==8.1.0", "valkey==6.2.0"];
-const NODE: [&str; 3] = ["ioredis@6.0.0", "iovalkey@0.4.0", "redis@6.3.1"];
-
-/// Where a driver comes from.
-#[derive(Clone, Copy)]
-enum Language {
-    Python,
-    Node,
-    Rust,
-    /// An interpreter of the system and how to see that it has the library.
-    System(&'static str, &'static [&'static str]),
-}
-
-/// One library.
-struct Library {
-    name: &'static str,
-    language: Language,
-    /// File in `integration/clients/`, or the program in `integration/clients/rust`.
-    driver: &'static str,
-    /// What it cannot do, with any Sentinel.
-    lacks: &'static [Lack],
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lack {
-    /// Password of a sentinel.
-    SentinelPassword,
-    /// User name at a data server.
-    User,
-    /// Reads from replicas while it talks to sentinels.
-    ReplicaReads,
-}
-
-const PREDIS: &[&str] = &["-r", "require 'Predis/Autoloader.php';"];
-const PHPREDIS: &[&str] = &["-r", "exit(class_exists('RedisSentinel') ? 0 : 1);"];
-
-#[rustfmt::skip]
-const LIBRARIES: [Library; 12] = [
-    Library { name: "redis-py", language: Language::Python, driver: "redis_py.py", lacks: &[] },
-    Library { name: "redis-py asyncio", language: Language::Python, driver: "redis_py_asyncio.py", lacks: &[] },
-    Library { name: "valkey-py", language: Language::Python, driver: "redis_py.py", lacks: &[] },
-    Library { name: "ioredis", language: Language::Node, driver: "ioredis.js", lacks: &[] },
-    Library { name: "iovalkey", language: Language::Node, driver: "ioredis.js", lacks: &[] },
-    Library { name: "node-redis", language: Language::Node, driver: "node_redis.js", lacks: &[] },
-    Library { name: "redis (crate)", language: Language::Rust, driver: "redis_rs", lacks: &[] },
-    Library { name: "fred", language: Language::Rust, driver: "fred", lacks: &[Lack::ReplicaReads] },
-    Library { name: "phpredis", language: Language::System("php", PHPREDIS), driver: "phpredis.php", lacks: &[] },
-    Library { name: "predis", language: Language::System("php", PREDIS), driver: "predis.php", lacks: &[Lack::SentinelPassword, Lack::User] },
-    Library { name: "redis-rb", language: Language::System("ruby", &["-e", "require 'redis'"]), driver: "redis_rb.rb", lacks: &[] },
-    Library { name: "redis-cli", language: Language::System("bash", &["-c", "command -v redis-cli python3"]), driver: "redis_cli.sh", lacks: &[] },
-];
-
-impl Library {
-    /// Name of the package to load, for drivers of several.
-    fn package(&self) -> &'static str {
-        match self.name {
-            "valkey-py" => "valkey",
-            "ioredis" => "ioredis",
-            "iovalkey" => "iovalkey",
-            _ => "redis",
-        }
-    }
-
-    fn is_wanted(&self) -> bool {
-        match std::env::var("SENTINEL_TEST_CLIENTS") {
-            Ok(names) => names.split(',').any(|name| name == self.name),
-            Err(_) => true,
-        }
-    }
-
-    /// Program and folder; `None` after a line that says why not.
-    fn program(&self) -> Option<(Vec<PathBuf>, PathBuf)> {
-        let runtime = match self.language {
-            Language::Python => client_runtime::python(&PYTHON),
-            Language::Node => client_runtime::node(&NODE),
-            Language::Rust => client_runtime::rust(),
-            Language::System(program, check) => client_runtime::system(program, check),
-        };
-        match (runtime.expect("runtime"), self.language) {
-            (Runtime::Ready(programs, folder), Language::Rust) => {
-                Some((vec![programs.join(self.driver)], folder))
-            }
-            (Runtime::Ready(program, folder), _) => {
-                Some((vec![program, client_runtime::script(self.driver)], folder))
-            }
-            (Runtime::Absent(reason), _) => {
-                println!("SKIPPED: {}: {reason}", self.name);
-                None
-            }
-        }
-    }
-}
 
 /// A library at work.
 struct Client {
@@ -135,7 +41,7 @@ fn start_all(cluster: &Cluster, lacks: &[Lack], identity: &Identity) -> Result<V
             println!("LEFT OUT: {} cannot do this, see docs/CLIENTS.md", library.name);
             continue;
         }
-        let Some((program, folder)) = library.program() else {
+        let Some((program, folder)) = library.program()? else {
             continue;
         };
         let task = Task {

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod driver;
 pub mod events;
 pub mod http;
+pub mod libraries;
 pub mod located;
 pub mod lone;
 pub mod ports;

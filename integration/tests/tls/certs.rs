@@ -41,8 +41,19 @@ impl Ca {
 
     /// Issues a certificate. Files of the same name are replaced by a rename, the key first: for a moment they do not match.
     pub(crate) fn issue(&self, folder: &Path, name: &str) -> Pair {
+        self.issue_as(folder, name, params(name))
+    }
+
+    /// Issues one for 127.0.0.1: client libraries verify that.
+    pub(crate) fn issue_for_address(&self, folder: &Path, name: &str) -> Pair {
+        let mut params = CertificateParams::new(vec![String::from("127.0.0.1")]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.issue_as(folder, name, params)
+    }
+
+    fn issue_as(&self, folder: &Path, name: &str, params: CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let cert = params(name).signed_by(&key, &self.issuer).unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
         let pair = Pair {
             cert: folder.join(format!("{name}.crt")),
             key: folder.join(format!("{name}.key")),

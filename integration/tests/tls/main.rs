@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod certs;
+mod libraries;
 mod world;
 
 use std::io::{Read as _, Write as _};

@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) ca: Ca,
     pub(crate) shown: Pair,
+    /// Whether clients must show a certificate.
+    auth_clients: &'static str,
 }
 
 /// A process with TLS only.
@@ -39,7 +41,20 @@ impl World {
             .unwrap();
         let ca = Ca::new(folder.path(), "ca");
         let shown = ca.issue(folder.path(), "server");
-        Self { folder, ca, shown }
+        Self {
+            folder,
+            ca,
+            shown,
+            auth_clients: "yes",
+        }
+    }
+
+    /// For client libraries: a certificate for 127.0.0.1, and clients need none.
+    pub(crate) fn for_libraries() -> Self {
+        let mut world = Self::new();
+        world.shown = world.ca.issue_for_address(world.folder.path(), "address");
+        world.auth_clients = "no";
+        world
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -49,10 +64,12 @@ impl World {
     /// The lines that all programs here understand.
     pub(crate) fn tls_lines(&self, port: u16) -> String {
         format!(
-            "port 0\ntls-port {port}\ntls-replication yes\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n",
+            "port 0\ntls-port {port}\ntls-replication yes\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
+             tls-auth-clients {}\n",
             self.shown.cert.display(),
             self.shown.key.display(),
             self.ca.file.display(),
+            self.auth_clients,
         )
     }
 
