@@ -1,6 +1,7 @@
 //! Host names: everywhere, in several spellings, moving, gone, and with a resolver that hangs.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::time::Duration;
@@ -270,11 +271,12 @@ fn names_are_followed_shown_and_announced() {
         ensure!(
             deployment.replicas(0, "name")? == [format!("127.0.0.12:{port}"), format!("127.0.0.13:{port}")]
         );
-        let sentinels = deployment.nodes[0].instances("SENTINELS", GROUP)?;
-        ensure!(
-            sentinels.iter().all(|sentinel| sentinel["ip"] == "127.0.0.1"),
-            "{sentinels:?}"
-        );
+        wait_for("the names of the sentinels are looked up", PATIENCE, || {
+            let sentinels = deployment.nodes[0].instances("SENTINELS", GROUP)?;
+            let resolved = |sentinel: &BTreeMap<String, String>| sentinel["ip"] == "127.0.0.1";
+            ensure!(sentinels.iter().all(resolved), "{sentinels:?}");
+            Ok(())
+        })?;
         ensure!(
             deployment.nodes[0].info("sentinel")?["master0"].contains(&format!("address=127.0.0.11:{port},"))
         );
@@ -296,7 +298,11 @@ fn names_are_followed_shown_and_announced() {
         deployment.wait_replica_of(3 - master, &format!("db{}", master + 1))?;
         let payload = format!("+switch-master {GROUP} db1 {port} db{} {port}", master + 1);
         for node in &deployment.nodes {
-            ensure!(node.log().contains(&payload), "no {payload}");
+            // The new state is shown a moment before its events are logged.
+            wait_for(&payload, PATIENCE, || {
+                ensure!(node.log().contains(&payload), "not in the log");
+                Ok(())
+            })?;
         }
         deployment.set_announce("no")?;
         deployment.servers[0].start()?;

@@ -99,7 +99,7 @@ impl Deployment {
         ensure!(host == HOST, "{new}");
         let payload = format!("+switch-master {GROUP} {HOST} {old} {HOST} {port}");
         for node in &self.nodes {
-            ensure!(node.log().contains(&payload), "no {payload}");
+            wait_logged(node, &payload)?;
         }
         self.servers[0].start()?;
         wait_for("the old master follows", PATIENCE, || {
@@ -123,12 +123,18 @@ impl Deployment {
         ensure!(node.master(GROUP)?["ip"] == HOST);
         let line = &node.info("sentinel")?["master0"];
         ensure!(line.contains(&format!("address={HOST}:{master},")), "{line}");
-        for replica in node.instances("REPLICAS", GROUP)? {
+        let replicas = wait_for("the replicas are known", PATIENCE, || {
+            let replicas = node.instances("REPLICAS", GROUP)?;
+            let known = replicas.iter().filter(|replica| replica["master-host"] != "?");
+            ensure!(known.count() == 2, "{replicas:?}");
+            Ok(replicas)
+        })?;
+        for replica in replicas {
             let (name, ip, port) = (&replica["name"], &replica["ip"], &replica["port"]);
             ensure!(ip == HOST && *name == format!("[{HOST}]:{port}"), "{replica:?}");
             ensure!(replica["master-host"] == HOST, "{replica:?}");
             let event = format!("+slave slave [{HOST}]:{port} {HOST} {port} @ {GROUP} {HOST} {master}");
-            ensure!(node.log().contains(&event), "no {event}");
+            wait_logged(node, &event)?;
         }
         for sentinel in node.instances("SENTINELS", GROUP)? {
             ensure!(sentinel["ip"] == HOST, "{sentinel:?}");
@@ -144,6 +150,14 @@ impl Deployment {
         }
         Ok(())
     }
+}
+
+/// The new state is shown a moment before its events are logged.
+fn wait_logged(node: &Located, text: &str) -> Result<()> {
+    wait_for(text, PATIENCE, || {
+        ensure!(node.log().contains(text), "not in the log");
+        Ok(())
+    })
 }
 
 #[test]
