@@ -23,8 +23,6 @@ const RECONNECT_SLOW_MS: u64 = 250;
 const RECONNECT_SLOW_AFTER_MS: u64 = 60_000;
 /// A wrong password does not become right by hurry.
 const RECONNECT_AUTH_MS: u64 = 1_000;
-/// Being woken this much later than asked means that this process did not run.
-const STALL_MS: u64 = 50;
 /// In TILT no verdict changes; this often is looked whether it is over.
 const TILT_POLL_MS: u64 = 100;
 
@@ -32,7 +30,7 @@ const TILT_POLL_MS: u64 = 100;
 const EMPTIED_MS: u64 = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
+pub(super) enum Link {
     Waiting { retry_at: MonoTime },
     Connecting,
     Up,
@@ -46,7 +44,7 @@ pub struct MonitorCore {
     pub(super) periods: Periods,
     pub(super) in_tilt: bool,
     assigned_at: MonoTime,
-    link: Link,
+    pub(super) link: Link,
     pub(super) kill_not_before: MonoTime,
     /// `-cmd-link-reconnection` was said since the link was last up.
     said_failing: bool,
@@ -57,7 +55,7 @@ pub struct MonitorCore {
     in_flight: Option<MonoTime>,
     pub(super) role_refused: bool,
     /// Failures since the link was last up.
-    failures: u32,
+    pub(super) failures: u32,
     pub(super) schedule: Schedule,
     pub(super) listed: Vec<HostPort>,
     pub(super) names: Arc<Names>,
@@ -67,6 +65,8 @@ pub struct MonitorCore {
     /// Host names that were reported in this step.
     pub(super) reported_hosts: BTreeSet<String>,
     pub(super) last_reply: MonoTime,
+    /// Until when it refused our credentials: who says no is there.
+    pub(super) last_refusal: MonoTime,
     pub(super) info_at: Option<MonoTime>,
     pub(super) info_text: Option<Arc<str>>,
     pub(super) announced: bool,
@@ -77,8 +77,8 @@ pub struct MonitorCore {
     /// The link is new: who answers may be another process than before.
     introduce: bool,
     /// Wake-up asked for last, to notice stalls.
-    expected_wake: Option<MonoTime>,
-    last_step: MonoTime,
+    pub(super) expected_wake: Option<MonoTime>,
+    pub(super) last_step: MonoTime,
 }
 
 impl MonitorCore {
@@ -109,6 +109,7 @@ impl MonitorCore {
             followed_raw: None,
             reported_hosts: BTreeSet::new(),
             last_reply: now,
+            last_refusal: now,
             info_at: None,
             info_text: None,
             announced: true,
@@ -204,32 +205,6 @@ impl MonitorCore {
             .flatten()
             .min()
             .map(|t| t.max(now))
-    }
-
-    /// A process that did not run has no right to blame others: silence is moved by the gap.
-    fn forgive_stall(&mut self, now: MonoTime, timer: bool) {
-        let Some(expected) = self
-            .expected_wake
-            .filter(|_| timer || self.expected_wake < Some(now))
-        else {
-            return;
-        };
-        let gap = now.ms_since(expected);
-        if gap < STALL_MS.max(self.period_ms() / 4) {
-            return;
-        }
-        // Of a short delay only the delay is forgiven. In a long one nobody knows when it began: at worst right after
-        // the last step, while this monitor was waiting for something.
-        let lost = if gap >= self.assignment.down_after_ms / 2 {
-            now.ms_since(self.last_step)
-        } else {
-            gap
-        };
-        let shift = |t: MonoTime| t.plus(lost).min(now);
-        self.pending_since = self.pending_since.map(shift);
-        self.facts.last_ok = shift(self.facts.last_ok);
-        self.facts.class_since = shift(self.facts.class_since);
-        self.facts.silent_since = self.facts.silent_since.map(shift);
     }
 
     fn assign(&mut self, assignment: Assignment, now: MonoTime) {
@@ -362,6 +337,10 @@ impl MonitorCore {
     }
 
     pub(super) fn observe(&mut self, class: EvidenceClass, now: MonoTime) {
+        // Between two refusals nothing was asked: what comes after the last one starts a new silence.
+        if [class, self.facts.class].contains(&EvidenceClass::Auth) {
+            self.last_refusal = now;
+        }
         if self.facts.class != class {
             self.facts.class = class;
             self.facts.class_since = now;
@@ -427,26 +406,12 @@ impl MonitorCore {
     }
 
     /// A probe that is unanswered for this long makes the instance suspect.
-    fn suspicion_ms(&self) -> u64 {
+    pub(super) fn suspicion_ms(&self) -> u64 {
         self.period_ms().clamp(50, self.assignment.down_after_ms.max(50))
     }
 
     fn abandon_after_ms(&self) -> u64 {
         (self.assignment.down_after_ms / 2).max(20)
-    }
-
-    fn silence_start(&self) -> Option<MonoTime> {
-        let broken = self.link != Link::Up && self.facts.class != EvidenceClass::Auth;
-        self.pending_since
-            .or_else(|| broken.then_some(self.facts.last_ok))
-    }
-
-    fn update_silence(&mut self, now: MonoTime) {
-        let suspicion = self.suspicion_ms();
-        let broken = self.failures > 0;
-        self.facts.silent_since = self
-            .silence_start()
-            .filter(|since| broken || now.ms_since(*since) >= suspicion || self.facts.sdown_since.is_some());
     }
 
     fn judge(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {

@@ -15,8 +15,8 @@
 //!   judged by what was seen of it before.
 //! * Time during which this process itself did not run is not silence of the instance: the clock is moved by the gap.
 //! * Addresses that the instance reports are brought into the spelling of the log: see [`crate::names`].
-//! * `auth` evidence never counts as down; `busy` has a deadline of its own; an early SDOWN by `refused` needs
-//!   `crash-down-after-milliseconds`.
+//! * `auth` evidence never counts as down, and silence is counted from the last refusal: who refuses is there;
+//!   `busy` has a deadline of its own; an early SDOWN by `refused` needs `crash-down-after-milliseconds`.
 //!
 //! Deviation from Sentinel: probes carry ROLE beside PING, so that a role change is seen at once, not by the next INFO.
 
@@ -27,6 +27,7 @@ mod judge;
 mod kinship;
 mod periods;
 mod reports;
+mod silence;
 mod spelling;
 mod types;
 

@@ -22,6 +22,8 @@ enum Mode {
     Fine,
     Stopped,
     Dead,
+    /// Refuses the credentials when the link is made.
+    Denies,
     Says(&'static str),
 }
 
@@ -81,8 +83,13 @@ impl World {
                     Mode::Fine | Mode::Says(_) => {
                         self.due.push((soon, MonitorInput::LinkUp { generation }));
                     }
-                    Mode::Dead => {
-                        let failure = LinkFailure::Refused;
+                    Mode::Dead | Mode::Denies => {
+                        let denies = self.mode == Mode::Denies;
+                        let failure = if denies {
+                            LinkFailure::Auth
+                        } else {
+                            LinkFailure::Refused
+                        };
                         self.due
                             .push((soon, MonitorInput::LinkFailed { generation, failure }));
                     }
@@ -99,7 +106,7 @@ impl World {
                 let ping = match self.mode {
                     Mode::Fine => Ok("PONG".to_owned()),
                     Mode::Says(text) => Err(text.to_owned()),
-                    Mode::Stopped | Mode::Dead => return,
+                    Mode::Stopped | Mode::Dead | Mode::Denies => return,
                 };
                 let role = RoleAnswer::Role(RoleReport::Master {
                     offset: 7,
@@ -263,6 +270,38 @@ fn error_replies_count_as_sentinel_counts_them() {
     assert_eq!(busy.sdown_after(0), None, "a script gets 15 s");
     busy.run(3_000);
     assert!(busy.sdown_after(0).is_some());
+}
+
+#[test]
+fn the_time_of_wrong_credentials_is_no_silence_when_they_are_put_right() {
+    for refusal in [
+        Mode::Denies,
+        Mode::Says("WRONGPASS invalid username-password pair"),
+    ] {
+        let mut world = World::new(assignment(1_000));
+        let cut = |world: &mut World| {
+            let (generation, failure) = (world.core.generation, LinkFailure::Closed);
+            world.give(MonitorInput::LinkFailed { generation, failure });
+        };
+        world.mode = refusal;
+        cut(&mut world);
+        world.run(5_000);
+        // New credentials cut the link; the next one is not made at once.
+        world.mode = Mode::Stopped;
+        cut(&mut world);
+        world.run(400);
+        assert_eq!(world.events, vec![], "{refusal:?}");
+        world.mode = Mode::Fine;
+        world.run(3_000);
+        assert_eq!(world.events, vec![], "{refusal:?}");
+        // A server that dies after it refused us is down as any other.
+        world.mode = refusal;
+        cut(&mut world);
+        world.run(5_000);
+        world.become_dead();
+        world.run(2_500);
+        assert!(world.sdown_after(0).is_some(), "{refusal:?}");
+    }
 }
 
 #[test]

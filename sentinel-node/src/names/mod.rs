@@ -154,9 +154,11 @@ impl Resolver {
         self.shared.snapshot.load().names.ips(host).unwrap_or_default()
     }
 
-    /// Makes sure that this host is looked up now and then; does not wait.
+    /// Makes sure that this host is looked up now and then; does not wait. An address needs no lookup.
     pub fn want(&self, host: &str) {
-        let _ = self.ask(host, REPORTED_AGE_MS);
+        if host.parse::<IpAddr>().is_err() {
+            let _ = self.ask(host, REPORTED_AGE_MS);
+        }
     }
 
     /// The same for a name that a server reported: only where such names are accepted.
