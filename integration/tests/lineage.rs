@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use integration::harness::http::get_json;
 use integration::harness::process::{Process, find_program};
 use integration::harness::resp::{Client, Value};
 use integration::harness::sentinel::GROUP;
@@ -95,11 +96,38 @@ fn wait_recorded(cluster: &mut Cluster) -> Result<()> {
     for number in 0..KEYS {
         client.command(&["SET", &format!("ours:{number}"), "ours"])?;
     }
-    // News are gathered for a second; nothing tells from outside that they were recorded.
-    holds_for("the group is healthy", Duration::from_millis(2_500), || {
-        ensure!(cluster.master_port()? == master);
-        Ok(())
-    })
+    let ports = cluster.ports_but(master).into_iter().chain([master]);
+    let mut files = Vec::new();
+    for port in ports {
+        files.push(info(cluster, port, "server", "config_file")?);
+    }
+    let id = info(cluster, master, "replication", "master_replid")?;
+    let path = format!("/v1/masters/{GROUP}");
+    for index in cluster.running() {
+        let admin = cluster.node(index)?.admin_port();
+        wait_for("whose data this is is recorded", PATIENCE, || {
+            let lineage = get_json(admin, &path)?["lineage"].clone();
+            let knows = |list: &str, text: &String| {
+                let known = lineage[list].as_array();
+                known.is_some_and(|known| known.iter().any(|k| k == text.as_str()))
+            };
+            ensure!(knows("replication_ids", &id), "{lineage}: not {id}");
+            ensure!(
+                files.iter().all(|f| knows("config_files", f)),
+                "{lineage}: not {files:?}"
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn info(cluster: &Cluster, port: u16, section: &str, field: &str) -> Result<String> {
+    let fields = cluster.server_at(port)?.info(section)?;
+    let value = fields
+        .get(field)
+        .with_context(|| format!("INFO without {field}"))?;
+    Ok(value.clone())
 }
 
 #[test]

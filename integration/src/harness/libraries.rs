@@ -14,9 +14,9 @@ const NODE: [&str; 3] = ["ioredis@6.0.0", "iovalkey@0.4.0", "redis@6.3.1"];
 /// Where a driver comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Language {
-    /// The virtual environment with [`PYTHON`].
+    /// The virtual environment with `PYTHON`.
     Python,
-    /// The folder with [`NODE`].
+    /// The folder with `NODE`.
     Node,
     /// `integration/clients/rust`.
     Rust,

@@ -96,10 +96,21 @@ pub struct Master {
     pub instances: Vec<Instance>,
     /// What each sentinel thinks of the master.
     pub opinions: Vec<Opinion>,
+    /// By what a server of this group is told from one of others.
+    pub lineage: Lineage,
     /// The open plan.
     pub plan: Option<Plan>,
     /// Finished plans, latest first.
     pub history: Vec<ClosedPlan>,
+}
+
+/// What the log knows of a group's data and servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// Replication ids that its masters had, the newest last.
+    pub replication_ids: Vec<String>,
+    /// Configuration files that its servers run from; one may be empty.
+    pub config_files: Vec<String>,
 }
 
 /// Options of a master.

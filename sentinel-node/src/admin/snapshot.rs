@@ -138,6 +138,10 @@ pub(super) fn master(reader: &Reader<'_>, name: &str) -> Option<model::Master> {
         },
         instances: instances(reader, group),
         opinions: opinions(reader, group),
+        lineage: model::Lineage {
+            replication_ids: group.lineage.ids.clone(),
+            config_files: group.lineage.files.clone(),
+        },
         plan: group.plan.as_ref().map(|open| plan::plan(open, &reader.state)),
         history: group
             .history
