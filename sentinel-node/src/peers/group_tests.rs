@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_store::{Applied, DataDir, DirOptions, Proposal, RaftHandle, RaftSettings};
+use raft_store::{Applied, DataDir, DirOptions, OpenError, Proposal, RaftHandle, RaftSettings};
 use sentinel_core::replicated::{Command, GroupOptions, State};
 use sentinel_proto::peer::Opinion;
 use sentinel_proto::{HostPort, MasterName, NodeId, SentinelId, WallTime};
@@ -33,9 +33,24 @@ struct Node {
     door: JoinHandle<()>,
 }
 
+/// Tasks of the node before, in the same process, may hold its directory for a moment after it was stopped.
+async fn open(dir: &Path) -> DataDir {
+    let mut opened = None;
+    wait_for("the data directory is free again", || {
+        match DataDir::open(dir, &DirOptions::default()) {
+            Ok(free) => opened = Some(free),
+            Err(OpenError::InUse { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+        opened.is_some()
+    })
+    .await;
+    opened.unwrap()
+}
+
 /// A node whose transport exists before its handle: as the process wires it.
 async fn start(dir: &Path, listed: &[HostPort], quorums: &[u32], listener: TcpListener) -> Node {
-    let dir = DataDir::open(dir, &DirOptions::default()).unwrap();
+    let dir = open(dir).await;
     let (node, myid, cluster) = (dir.node(), dir.myid().clone(), dir.cluster_id());
     let settings = PeerSettings {
         node,
