@@ -33,15 +33,19 @@ struct Node {
     door: JoinHandle<()>,
 }
 
-/// Tasks of the node before, in the same process, may hold its directory for a moment after it was stopped.
+/// `None` while it is in use: tasks of the node before, in the same process, may hold it for a moment after the stop.
+fn free(dir: &Path) -> Option<DataDir> {
+    match DataDir::open(dir, &DirOptions::default()) {
+        Ok(free) => Some(free),
+        Err(OpenError::InUse { .. }) => None,
+        Err(other) => panic!("{other}"),
+    }
+}
+
 async fn open(dir: &Path) -> DataDir {
     let mut opened = None;
     wait_for("the data directory is free again", || {
-        match DataDir::open(dir, &DirOptions::default()) {
-            Ok(free) => opened = Some(free),
-            Err(OpenError::InUse { .. }) => {}
-            Err(other) => panic!("{other}"),
-        }
+        opened = free(dir);
         opened.is_some()
     })
     .await;
