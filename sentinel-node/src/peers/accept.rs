@@ -39,6 +39,7 @@ impl PeerAcceptor for Peers {
             announce_port: parameters.announce_port.unwrap_or(settings.port),
             secret: settings.secret.with_sentinel(user, pass),
         }));
+        self.state_changed();
     }
 }
 

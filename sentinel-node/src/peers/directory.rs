@@ -2,7 +2,7 @@
 //!
 //! * A sentinel is its node id; an address is only where it was last found. What it says of itself while connected
 //!   comes before the committed member address, so a moved node is reached at once.
-//! * A `sentinel peer` line is dialed until the node behind it is known to be a member, or ourselves.
+//! * A `sentinel peer` line is dialed until the node behind it turns out to be ourselves, or a member that is connected.
 //! * One node id at two places, or one `myid` at two nodes, is a copied data directory or configuration file: refused,
 //!   with what to do about it.
 
@@ -200,11 +200,15 @@ impl Directory {
         }
     }
 
-    /// It said something new about itself on an admitted connection.
-    pub(super) fn heard(&mut self, hello: &PeerHello) {
-        if let Some(met) = self.census.met.get_mut(&hello.node) {
-            met.hello = hello.clone();
+    /// It said something new about itself on an admitted connection, where it is reached included.
+    pub(super) fn heard(&mut self, arrival: &Arrival<'_>) {
+        let Some(met) = self.census.met.get_mut(&arrival.hello.node) else {
+            return;
+        };
+        if arrival.hello.announce_host.is_some() || arrival.dialed.is_some() {
+            met.address = address_of(arrival);
         }
+        met.hello = arrival.hello.clone();
     }
 
     /// The last connection to that node ended.
@@ -245,14 +249,19 @@ impl Directory {
             .cloned()
     }
 
-    /// Every address to keep dialing.
-    pub(super) fn targets(&self) -> BTreeSet<HostPort> {
+    /// Every address to keep dialing. A member that we are connected to is left where it was reached (`connected`); else
+    /// it is sought where it says it is, and at the lines that led to it: what it announces may be a name that does not
+    /// resolve here.
+    pub(super) fn targets(&self, connected: &BTreeMap<NodeId, HostPort>) -> BTreeSet<HostPort> {
         let others = self.members.keys().filter(|node| **node != self.me);
-        let mut targets: BTreeSet<HostPort> = others.filter_map(|node| self.address(*node)).collect();
+        let mut targets: BTreeSet<HostPort> = others
+            .filter_map(|node| connected.get(node).cloned().or_else(|| self.address(*node)))
+            .collect();
         for (address, status) in &self.census.listed {
             match status {
                 ListedStatus::Myself => {}
-                ListedStatus::Node(node) if self.members.contains_key(node) => {}
+                ListedStatus::Node(node)
+                    if self.members.contains_key(node) && connected.contains_key(node) => {}
                 ListedStatus::Node(_) | ListedStatus::Unknown(_) => {
                     targets.insert(address.clone());
                 }

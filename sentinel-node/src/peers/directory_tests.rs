@@ -42,6 +42,10 @@ fn directory(listed: &[u16]) -> Directory {
     Directory::new(NodeId(1), id(1), 7, &listed)
 }
 
+fn nobody() -> BTreeMap<NodeId, HostPort> {
+    BTreeMap::new()
+}
+
 fn refused(admission: &Admission, part: &str) -> bool {
     matches!(admission, Admission::Refuse(reason) if reason.contains(part))
 }
@@ -53,7 +57,7 @@ fn a_line_that_names_ourselves_is_dropped() {
     own.boot = 7;
     assert_eq!(dir.admit(&dialed(&own, &at(1))), Admission::Myself);
     dir.is_myself(&at(1));
-    assert_eq!(dir.targets(), BTreeSet::from([at(2)]));
+    assert_eq!(dir.targets(&nobody()), BTreeSet::from([at(2)]));
     assert_eq!(dir.census().dialed_as, BTreeSet::from([at(1)]));
 }
 
@@ -124,22 +128,22 @@ fn a_member_is_dialed_where_it_says_it_is() {
         address: at(1),
     };
     dir.set_members(&BTreeMap::from([(NodeId(1), me), (NodeId(2), member)]));
-    assert_eq!(dir.targets(), BTreeSet::from([at(2)]));
+    assert_eq!(dir.targets(&nobody()), BTreeSet::from([at(2)]));
     dir.arrived(&accepted(&hello(2, 22)), None);
-    assert_eq!(dir.targets(), BTreeSet::from([at(22)]));
+    assert_eq!(dir.targets(&nobody()), BTreeSet::from([at(22)]));
     dir.left(NodeId(2));
     assert_eq!(
-        dir.targets(),
+        dir.targets(&nobody()),
         BTreeSet::from([at(22)]),
         "it says so until it says otherwise"
     );
 }
 
 #[test]
-fn a_line_is_dialed_until_its_node_is_a_member() {
+fn a_line_is_dialed_until_its_node_is_a_connected_member() {
     let mut dir = directory(&[2]);
     dir.arrived(&dialed(&hello(2, 20), &at(2)), None);
-    assert_eq!(dir.targets(), BTreeSet::from([at(2)]));
+    assert_eq!(dir.targets(&nobody()), BTreeSet::from([at(2)]));
     dir.set_members(&BTreeMap::from([(
         NodeId(2),
         Member {
@@ -147,7 +151,15 @@ fn a_line_is_dialed_until_its_node_is_a_member() {
             address: at(20),
         },
     )]));
-    assert_eq!(dir.targets(), BTreeSet::from([at(20)]));
+    assert_eq!(
+        dir.targets(&nobody()),
+        BTreeSet::from([at(2), at(20)]),
+        "the announced address may not work from here"
+    );
+    for reached in [2, 20] {
+        let connected = BTreeMap::from([(NodeId(2), at(reached))]);
+        assert_eq!(dir.targets(&connected), BTreeSet::from([at(reached)]));
+    }
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub use settings::{PeerSecret, PeerSettings, PeerTiming};
 pub use transport::PeerTransport;
 
 #[cfg(test)]
+mod address_tests;
+#[cfg(test)]
 mod group_tests;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use super::dial::Dialer;
 use super::directory::{Admission, Arrival, Directory};
 use super::link::{Link, Via};
 use super::liveness::Liveness;
-use super::service::{Identity, Routes, Shared};
+use super::service::{Routes, Shared};
 
 /// How often members, s_down and snapshots are looked at without a reason.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -65,7 +65,8 @@ pub(super) enum Verdict {
 pub(super) struct Roster {
     shared: Arc<Shared>,
     directory: Directory,
-    identity: Identity,
+    /// What peers were last told of ourselves.
+    told: PeerHello,
     links: BTreeMap<u64, Arc<Link>>,
     dialers: BTreeMap<HostPort, Dialer>,
     liveness: Liveness,
@@ -78,12 +79,12 @@ impl Roster {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let s = &shared.settings;
         let mut directory = Directory::new(s.node, s.myid.clone(), s.boot, &s.listed);
-        let identity = **shared.identity.load();
-        directory.cluster_id = identity.cluster_id;
-        directory.initialised = identity.initialised;
+        let told = shared.hello(None);
+        directory.cluster_id = told.cluster_id;
+        directory.initialised = told.initialised;
         Self {
             directory,
-            identity,
+            told,
             links: BTreeMap::new(),
             dialers: BTreeMap::new(),
             liveness: Liveness::default(),
@@ -211,7 +212,7 @@ impl Roster {
             self.complain(hello.myid.to_string(), reason);
             return;
         }
-        self.directory.heard(hello);
+        self.directory.heard(&arrival(link, hello));
     }
 
     fn gone(&mut self, connection: u64, reason: &str) {
@@ -243,7 +244,7 @@ impl Roster {
 
     /// Brings everything that is derived up to date.
     fn look(&mut self) {
-        self.look_at_identity();
+        self.look_at_ourselves();
         let state = self.shared.view.state.load();
         let names = self.shared.settings.outgoing.names();
         let at = Some((state.last_applied, names.version()));
@@ -274,14 +275,14 @@ impl Roster {
         });
     }
 
-    fn look_at_identity(&mut self) {
-        let identity = **self.shared.identity.load();
-        if identity == self.identity {
+    fn look_at_ourselves(&mut self) {
+        let hello = self.shared.hello(None);
+        if hello == self.told {
             return;
         }
-        self.identity = identity;
-        self.directory.cluster_id = identity.cluster_id;
-        self.directory.initialised = identity.initialised;
+        self.directory.cluster_id = hello.cluster_id;
+        self.directory.initialised = hello.initialised;
+        self.told = hello;
         for link in self.links.values() {
             link.tell(PeerBody::Hello(self.shared.hello(link.via.dialed())));
         }
@@ -304,15 +305,13 @@ impl Roster {
     }
 
     fn keep_dialers(&mut self) {
-        let targets = self.directory.targets();
-        let links = &self.links;
+        let dialed = self.links.values().filter(|l| l.is_open());
+        let connected = dialed.filter_map(|l| Some((l.node, l.via.dialed()?.clone())));
+        let targets = self.directory.targets(&connected.collect());
         self.dialers.retain(|address, dialer| {
             let wanted = targets.contains(address);
             if !wanted {
                 dialer.stop();
-                for link in links.values().filter(|l| l.via.dialed() == Some(address)) {
-                    link.close("connected at another address");
-                }
             }
             wanted
         });

@@ -203,7 +203,8 @@ impl Peers {
         let _ = self.shared.notes.try_send(Note::Look);
     }
 
-    /// Members in the applied state may have changed: dialed at once instead of at the next look (200 ms).
+    /// Members in the applied state, or what we announce, may have changed: acted on at once instead of at the next look
+    /// (200 ms).
     pub fn state_changed(&self) {
         let _ = self.shared.notes.try_send(Note::Look);
     }
