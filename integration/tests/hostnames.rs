@@ -3,25 +3,35 @@
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
-use std::path::Path;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use integration::harness::located::{Located, PrivateNames};
+use integration::harness::located_group::{LocatedGroup, PATIENCE, Place};
 use integration::harness::ports::Port;
 use integration::harness::wait::{holds_for, wait_for};
 
 const GROUP: &str = "m";
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Three data servers at one port of three addresses, three sentinels.
 struct Deployment {
-    servers: Vec<Located>,
-    nodes: Vec<Located>,
+    group: LocatedGroup,
     names: Option<PrivateNames>,
     port: u16,
-    _ports: Vec<Port>,
-    folder: tempfile::TempDir,
+}
+
+impl Deref for Deployment {
+    type Target = LocatedGroup;
+    fn deref(&self) -> &LocatedGroup {
+        &self.group
+    }
+}
+
+impl DerefMut for Deployment {
+    fn deref_mut(&mut self) -> &mut LocatedGroup {
+        &mut self.group
+    }
 }
 
 /// IP of data server `index`.
@@ -40,97 +50,32 @@ impl Deployment {
         node: impl Fn(usize, u16, &[u16]) -> String,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("sentinel-test-").tempdir()?;
-        let base: &Path = folder.path();
-        let names = private.then(|| PrivateNames::new(base)).transpose()?;
+        let names = private.then(|| PrivateNames::new(folder.path())).transpose()?;
         if let Some(names) = &names {
             names.set_hosts(HOSTS)?;
         }
         let ports = (0..4).map(|_| Port::reserve()).collect::<Result<Vec<_>>>()?;
         let port = ports[0].number();
         let own: Vec<u16> = ports[1..].iter().map(Port::number).collect();
-        let mut deployment = Self {
-            servers: Vec::new(),
-            nodes: Vec::new(),
-            names,
-            port,
-            _ports: ports,
-            folder,
+        let server_ip = |index: usize| match index {
+            0 if !private => "127.0.0.1".to_owned(),
+            _ => ip(index),
         };
-        let base = deployment.folder.path().to_owned();
-        let private = deployment.names.as_ref();
-        for index in 0..3 {
-            let name = format!("redis-{index}");
-            let own = match index {
-                0 if private.is_none() => "127.0.0.1".to_owned(),
-                _ => ip(index),
-            };
-            let mut server = Located::redis(&name, &base, (&own, port), &server(index, port), private)?;
-            server.start()?;
-            deployment.servers.push(server);
-        }
-        for (index, at) in own.iter().enumerate() {
-            let peers: Vec<u16> = own.iter().copied().filter(|other| other != at).collect();
-            let (name, lines) = (format!("sentinel-{index}"), node(index, port, &peers));
-            let mut node = Located::sentinel(&name, &base, ("127.0.0.1", *at), &lines, private)?;
-            node.launch()?;
-            deployment.nodes.push(node);
-        }
-        deployment.nodes.iter_mut().try_for_each(Located::wait_ping)?;
-        Ok(deployment)
-    }
-
-    /// Every sentinel sees two replicas, two sentinels and a healthy master.
-    fn wait_ready(&self) -> Result<()> {
-        for node in &self.nodes {
-            wait_for("a sentinel sees the whole deployment", PATIENCE, || {
-                let master = node.master(GROUP)?;
-                for (field, wanted) in [
-                    ("num-slaves", "2"),
-                    ("num-other-sentinels", "2"),
-                    ("flags", "master"),
-                ] {
-                    let value = master.get(field).context("no field")?;
-                    ensure!(value == wanted, "{field} is {value}");
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// All sentinels name one of these addresses and not `old`; which.
-    fn wait_new_master(&self, old: &str) -> Result<String> {
-        wait_for("all sentinels name the same new master", PATIENCE, || {
-            let named: Vec<String> = self
-                .nodes
-                .iter()
-                .map(|node| node.master_address(GROUP))
-                .collect::<Result<_>>()?;
-            ensure!(
-                named.iter().all(|name| *name == named[0]) && named[0] != old,
-                "{named:?}"
-            );
-            Ok(named[0].clone())
-        })
+        let place = Place {
+            servers: (0..3).map(|index| (server_ip(index), port)).collect(),
+            nodes: own.iter().map(|port| ("127.0.0.1".to_owned(), *port)).collect(),
+        };
+        let server = |index: usize| server(index, port);
+        let node = |index: usize| {
+            let peers: Vec<u16> = own.iter().copied().filter(|at| *at != own[index]).collect();
+            node(index, port, &peers)
+        };
+        let group = LocatedGroup::start(GROUP, &place, (folder, ports), names.as_ref(), (&server, &node))?;
+        Ok(Self { group, names, port })
     }
 
     fn wait_replica_of(&self, replica: usize, host: &str) -> Result<()> {
-        wait_for(&format!("server {replica} follows {host}"), PATIENCE, || {
-            let info = self.servers[replica].info("replication")?;
-            let seen = (
-                &info["role"],
-                info.get("master_host"),
-                info.get("master_link_status"),
-            );
-            let up = info
-                .get("master_link_status")
-                .is_some_and(|status| status == "up");
-            ensure!(
-                info.get("master_host").is_some_and(|at| at == host) && up,
-                "{seen:?}"
-            );
-            Ok(())
-        })
+        self.group.wait_replica_of(replica, (host, self.port))
     }
 
     /// Index of the server at `ip port`.
@@ -214,8 +159,7 @@ fn named_with(
 fn run(name: &str, started: Result<Deployment>, scenario: impl FnOnce(&mut Deployment) -> Result<()>) {
     let mut deployment = started.unwrap();
     if let Err(why) = scenario(&mut deployment) {
-        let nodes = deployment.nodes.iter().chain(&deployment.servers);
-        let tails: String = nodes.map(|process| process.tails(40)).collect();
+        let tails = deployment.tails();
         panic!("{why:#}\n{tails}\nREPRODUCE WITH: cargo test -p integration --test hostnames {name}");
     }
 }
@@ -297,13 +241,7 @@ fn names_are_followed_shown_and_announced() {
         // As it is announced, so it is told to the replicas.
         deployment.wait_replica_of(3 - master, &format!("db{}", master + 1))?;
         let payload = format!("+switch-master {GROUP} db1 {port} db{} {port}", master + 1);
-        for node in &deployment.nodes {
-            // The new state is shown a moment before its events are logged.
-            wait_for(&payload, PATIENCE, || {
-                ensure!(node.log().contains(&payload), "not in the log");
-                Ok(())
-            })?;
-        }
+        deployment.wait_logged(&payload)?;
         deployment.set_announce("no")?;
         deployment.servers[0].start()?;
         deployment.wait_replica_of(0, &ip(master))?;

@@ -7,6 +7,7 @@ pub mod events;
 pub mod http;
 pub mod libraries;
 pub mod located;
+pub mod located_group;
 pub mod lone;
 pub mod ports;
 pub mod process;
