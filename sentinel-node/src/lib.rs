@@ -31,6 +31,7 @@ pub mod scripts;
 pub mod seeding;
 pub mod server;
 pub mod signals;
+mod successor;
 pub mod supervise;
 pub mod title;
 pub mod tls;

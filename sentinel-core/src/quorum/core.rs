@@ -190,15 +190,8 @@ impl QuorumCore {
     fn adopt(&mut self, state: Arc<State>, now: MonoTime) -> Vec<MasterName> {
         self.groups.retain(|name, _| state.groups.contains_key(name));
         let mut touched = Vec::new();
-        for (name, group) in &state.groups {
-            if self
-                .state
-                .groups
-                .get(name)
-                .is_some_and(|before| Arc::ptr_eq(before, group))
-            {
-                continue;
-            }
+        for group in state.groups_changed_since(&self.state) {
+            let name = &group.name;
             touched.push(name.clone());
             let soft = self.groups.entry(name.clone()).or_default();
             if soft.incarnation != group.incarnation {

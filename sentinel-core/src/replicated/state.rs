@@ -25,6 +25,17 @@ pub struct State {
     pub groups: BTreeMap<MasterName, Arc<Group>>,
 }
 
+impl State {
+    /// The groups that differ from those of an earlier state. Groups are shared until changed, so this compares pointers:
+    /// an equal one that was rebuilt (a snapshot) counts as changed.
+    pub fn groups_changed_since(&self, before: &Self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.values().filter(|group| {
+            let old = before.groups.get(&group.name);
+            !old.is_some_and(|old| Arc::ptr_eq(old, group))
+        })
+    }
+}
+
 /// A sentinel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {

@@ -1,13 +1,12 @@
 //! The ACL file on disk. Blocking.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use sentinel_core::acl::{Policy, Users, load};
 
 use crate::config::os_text;
+use crate::successor::{self, Step};
 
 /// Of a file that does not exist yet: it holds hashes of passwords. One that exists keeps its mode.
 const MODE: u32 = 0o600;
@@ -23,46 +22,29 @@ pub(super) fn read(path: &Path, policy: &Policy) -> Result<Users, String> {
     load(&shown, &text, policy)
 }
 
-/// Replaces the file in one step: a reader sees the old one or the new one, whatever happens.
+/// Replaces the file in one step.
 ///
 /// # Errors
-/// Text for the log.
+/// Redis's text for the log.
 pub(super) fn write(path: &Path, lines: &[Vec<u8>]) -> Result<(), String> {
-    let temporary = PathBuf::from(format!("{}.tmp-{}", path.display(), std::process::id()));
-    let result = replace(path, &temporary, lines);
-    if result.is_err() {
-        // What was written so far is of no use; it may not exist.
-        let _ = fs::remove_file(&temporary);
-    }
-    result
-}
-
-fn replace(path: &Path, temporary: &Path, lines: &[Vec<u8>]) -> Result<(), String> {
-    let failed = |what: &'static str| move |error: io::Error| format!("{what} ACL SAVE: {}", os_text(&error));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(MODE)
-        .open(temporary)
-        .map_err(failed("Opening temp ACL file for"))?;
     let mut text = lines.join(&b'\n');
     text.push(b'\n');
-    file.write_all(&text).map_err(failed("Writing ACL file for"))?;
-    if let Ok(present) = fs::metadata(path) {
-        let mode = Permissions::from_mode(present.permissions().mode());
-        file.set_permissions(mode)
-            .map_err(failed("Writing ACL file for"))?;
-    }
-    file.sync_all().map_err(failed("Syncing ACL file for"))?;
-    fs::rename(temporary, path).map_err(failed("Renaming ACL file for"))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
-    folder.map_err(failed("Syncing the directory of the ACL file for"))
+    successor::replace(path, &text, MODE).map_err(|(step, error)| {
+        let doing = match step {
+            Step::Open => "Opening temp",
+            Step::Write => "Writing",
+            Step::Rename => "Renaming",
+            Step::Folder => "Syncing the directory of the",
+        };
+        format!("{doing} ACL file for ACL SAVE: {}", os_text(&error))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::acl::policy;
 

@@ -83,10 +83,8 @@ impl Supervisor {
     fn adopt(&mut self, state: Arc<State>) {
         let before = std::mem::replace(&mut self.state, Arc::clone(&state));
         let mut topology = false;
-        for (name, group) in &state.groups {
-            if !before.groups.get(name).is_some_and(|old| Arc::ptr_eq(old, group)) {
-                topology |= self.reconcile(group);
-            }
+        for group in state.groups_changed_since(&before) {
+            topology |= self.reconcile(group);
         }
         let gone: Vec<InstanceKey> = self
             .children

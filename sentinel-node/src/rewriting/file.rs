@@ -1,18 +1,17 @@
 //! Replacing a text file so that at every moment the old or the new text is there. Blocks.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use rustix::io::Errno;
 
 use crate::config::{journaled, os_text};
+use crate::successor;
 
 /// Mode of a file that was not there, as of Redis without a umask.
 const NEW_MODE: u32 = 0o644;
-/// Appended to the name of the file for its successor.
-const ASIDE: &str = ".rewrite";
 
 /// Sentinel's check at start.
 ///
@@ -27,7 +26,7 @@ pub fn check_writable(path: &Path) -> Result<(), String> {
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     // A symbolic link stays one.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    match by_rename(&target, text) {
+    match successor::replace(&target, text.as_bytes(), NEW_MODE).map_err(|(_, error)| error) {
         Err(error) if in_place_may_do(&error) && target.exists() => in_place(&target, text),
         done => done,
     }
@@ -36,42 +35,6 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
 fn in_place_may_do(error: &io::Error) -> bool {
     let errors = [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::BUSY, Errno::XDEV];
     Errno::from_io_error(error).is_some_and(|error| errors.contains(&error))
-}
-
-fn by_rename(target: &Path, text: &str) -> io::Result<()> {
-    let mut name = target.as_os_str().to_owned();
-    name.push(ASIDE);
-    let aside = PathBuf::from(name);
-    // Left by a process that was killed here.
-    let _ = fs::remove_file(&aside);
-    let done = write_aside(target, &aside, text).and_then(|()| fs::rename(&aside, target));
-    if done.is_err() {
-        let _ = fs::remove_file(&aside);
-        return done;
-    }
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// Passwords are in it: it is nobody else's before it has the mode of the old one.
-fn write_aside(target: &Path, aside: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(aside)?;
-    match fs::metadata(target) {
-        Ok(old) => {
-            let new = file.metadata()?;
-            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
-            }
-            file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
-        }
-        Err(_) => file.set_permissions(fs::Permissions::from_mode(NEW_MODE))?,
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// See `config::journal`.
@@ -95,6 +58,8 @@ fn in_place(target: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
     use super::*;
 
     fn read(path: &Path) -> (String, u32) {
@@ -109,7 +74,7 @@ mod tests {
         replace(&path, "a\n").unwrap();
         assert_eq!(read(&path), ("a\n".to_owned(), NEW_MODE));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        fs::write(dir.path().join("sentinel.conf.rewrite"), "left").unwrap();
+        fs::write(dir.path().join("sentinel.conf.new"), "left").unwrap();
         let link = dir.path().join("link.conf");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         replace(&link, "b\n").unwrap();

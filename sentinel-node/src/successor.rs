@@ -1,0 +1,64 @@
+//! Replacing a file by a new one under its name: a reader sees the old one or the new one, whatever happens. Blocks.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+/// Appended to the name of the file for its successor.
+const ASIDE: &str = ".new";
+
+/// What was being done when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Creating the new file.
+    Open,
+    /// Writing it, with owner and mode of the old one.
+    Write,
+    /// Giving it the name.
+    Rename,
+    /// Making the name durable: the new file is there, and may be gone after a power failure.
+    Folder,
+}
+
+/// Replaces `target`; owner and mode stay, `new_mode` is for a file that was not there.
+///
+/// # Errors
+/// The step and the error of the system. Before [`Step::Folder`] the old file is untouched and nothing else is left.
+pub(crate) fn replace(target: &Path, text: &[u8], new_mode: u32) -> Result<(), (Step, io::Error)> {
+    let at = |step: Step| move |error: io::Error| (step, error);
+    let mut name = target.as_os_str().to_owned();
+    name.push(ASIDE);
+    let aside = PathBuf::from(name);
+    // Left by a process that was killed here.
+    let _ = fs::remove_file(&aside);
+    // Passwords are in it: it is nobody else's before it has the mode of the old one.
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(0o600);
+    let file = options.open(&aside).map_err(at(Step::Open))?;
+    let done = fill(file, target, text, new_mode)
+        .map_err(at(Step::Write))
+        .and_then(|()| fs::rename(&aside, target).map_err(at(Step::Rename)));
+    if done.is_err() {
+        let _ = fs::remove_file(&aside);
+        return done;
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+    folder.map_err(at(Step::Folder))
+}
+
+fn fill(mut file: File, target: &Path, text: &[u8], new_mode: u32) -> io::Result<()> {
+    match fs::metadata(target) {
+        Ok(old) => {
+            let new = file.metadata()?;
+            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+                fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+            file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+        }
+        Err(_) => file.set_permissions(Permissions::from_mode(new_mode))?,
+    }
+    file.write_all(text)?;
+    file.sync_all()
+}
