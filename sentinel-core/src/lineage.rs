@@ -4,6 +4,7 @@
 //! ```text
 //! nothing to lose (no keys), or nothing known of the group yet       ours
 //! the same process as when it was a member                           ours
+//! a replica in sync with the group's master                          ours
 //! a replication id of the group (its own, or the one before)         ours
 //! another history, replicas of others, another master it is in       foreign
 //!   sync with
@@ -160,8 +161,9 @@ pub struct Evidence<'a> {
     pub origin: &'a Origin,
     /// Its role, and whom it follows.
     pub report: Option<&'a Report>,
-    /// This very process was seen as a member.
-    pub was_member: bool,
+    /// This very process was seen as a member, or is in its place: the master, or a replica in sync with the master,
+    /// whose data is the group's whatever its ids say.
+    pub is_member: bool,
     /// Addresses of the group.
     pub group: &'a BTreeSet<HostPort>,
     /// Which other addresses are the same.
@@ -174,7 +176,7 @@ pub struct Evidence<'a> {
 #[must_use]
 pub fn judge(evidence: &Evidence<'_>) -> Kinship {
     let Evidence { origin, lineage, .. } = evidence;
-    let ours = evidence.was_member
+    let ours = evidence.is_member
         || origin.keys == 0
         || lineage.ids.is_empty()
         || lineage.knows(&origin.id)
@@ -239,7 +241,7 @@ mod tests {
         }
     }
 
-    fn judged(origin: &Origin, follows: Option<HostPort>, was_member: bool, ids: &[&str]) -> Kinship {
+    fn judged(origin: &Origin, follows: Option<HostPort>, is_member: bool, ids: &[&str]) -> Kinship {
         let lineage = Lineage {
             ids: ids.iter().map(|id| (*id).to_owned()).collect(),
             files: vec!["/etc/redis.conf".to_owned()],
@@ -247,7 +249,7 @@ mod tests {
         judge(&Evidence {
             origin,
             report: Some(&report(follows)),
-            was_member,
+            is_member,
             group: &BTreeSet::from([at(6379), at(6380)]),
             names: &Names::default(),
             lineage: &lineage,

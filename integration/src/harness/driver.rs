@@ -1,5 +1,6 @@
 //! A running driver of a client library (`integration/clients/README.md`): what it was told, and what it says.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -66,11 +67,20 @@ pub struct Driver {
     errors: usize,
     version: Option<String>,
     /// Last lines, for reports.
-    last: Vec<Value>,
+    last: VecDeque<Value>,
+    /// Last lines that tell of an error, for reports.
+    last_errors: VecDeque<Value>,
 }
 
-/// Lines kept for reports.
-const LAST: usize = 6;
+/// Lines of each kind kept for reports.
+const LAST: usize = 4;
+
+fn keep(lines: &mut VecDeque<Value>, line: Value) {
+    lines.push_back(line);
+    while lines.len() > LAST {
+        lines.pop_front();
+    }
+}
 
 impl Driver {
     /// Starts it.
@@ -103,7 +113,8 @@ impl Driver {
             stray_reads: 0,
             errors: 0,
             version: None,
-            last: Vec::new(),
+            last: VecDeque::new(),
+            last_errors: VecDeque::new(),
         })
     }
 
@@ -115,12 +126,13 @@ impl Driver {
                 Some("write") => self.written.extend(value["n"].as_u64()),
                 Some("read") if value["role"] == "slave" => self.reads += 1,
                 Some("read") => self.stray_reads += 1,
-                _ => self.errors += 1,
+                _ => {
+                    self.errors += 1;
+                    keep(&mut self.last_errors, value);
+                    continue;
+                }
             }
-            self.last.push(value);
-            if self.last.len() > LAST {
-                self.last.remove(0);
-            }
+            keep(&mut self.last, value);
         }
         if let Some(status) = self.child.try_wait().context("driver")? {
             bail!("it ended: {status}");
@@ -164,10 +176,11 @@ impl Driver {
         self.version.as_deref().unwrap_or("?")
     }
 
-    /// Its last lines.
+    /// Its last successes, and its last errors.
     #[must_use]
     pub fn tail(&self) -> String {
-        let lines: Vec<String> = self.last.iter().map(Value::to_string).collect();
+        let lines = self.last.iter().chain(&self.last_errors);
+        let lines: Vec<String> = lines.map(Value::to_string).collect();
         lines.join("\n    ")
     }
 }

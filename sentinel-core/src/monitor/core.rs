@@ -72,6 +72,8 @@ pub struct MonitorCore {
     pub(super) announced: bool,
     /// `run_id` of the last process that was seen in its place in the group.
     pub(super) member_run: Option<String>,
+    /// Since when the process is judged foreign.
+    pub(super) foreign_since: Option<MonoTime>,
     /// `run_id` of the last foreign process that was warned of.
     pub(super) warned_run: Option<String>,
     /// The link is new: who answers may be another process than before.
@@ -114,6 +116,7 @@ impl MonitorCore {
             info_text: None,
             announced: true,
             member_run: None,
+            foreign_since: None,
             warned_run: None,
             introduce: true,
             expected_wake: None,
@@ -164,7 +167,7 @@ impl MonitorCore {
             | MonitorInput::Probed { .. }
             | MonitorInput::Timer => {}
         }
-        self.review_kinship(effects);
+        self.review_kinship(now, effects);
         self.act(now, effects);
         self.update_silence(now);
         self.kill_script(now, effects);

@@ -9,6 +9,11 @@ use super::core::MonitorCore;
 use super::types::MonitorEffect;
 use crate::instance::ReplicationLink;
 use crate::lineage::{Evidence, Kinship, Origin, judge};
+use crate::time::MonoTime;
+
+/// A server is left alone at once; said is it after this long: a node that just started may not have applied yet what
+/// made the server one of the group, milliseconds.
+const WARN_AFTER_MS: u64 = 1_000;
 
 impl MonitorCore {
     /// A new connection: it may lead to another process than the last.
@@ -34,39 +39,47 @@ impl MonitorCore {
     }
 
     /// Judges by what is known now, remembers members, and warns of a foreign server, once per process.
-    pub(super) fn review_kinship(&mut self, effects: &mut Vec<MonitorEffect>) {
+    pub(super) fn review_kinship(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
         let Some(origin) = self.facts.origin.clone() else {
             self.facts.kinship = Kinship::Unknown;
+            self.foreign_since = None;
             return;
         };
         let is_master = self.assignment.role == ReportedRole::Master;
         // The committed master is what the group made it, unless this node itself saw it replaced by something else.
         let adopted = is_master && self.member_run.is_none();
+        let known = self.member_run.as_ref() == Some(&origin.run_id);
+        let in_sync = !is_master && self.is_in_sync();
         self.facts.kinship = judge(&Evidence {
             origin: &origin,
             report: self.facts.report.as_ref(),
-            was_member: adopted || self.member_run.as_ref() == Some(&origin.run_id),
+            is_member: adopted || known || in_sync,
             group: &self.assignment.group,
             lineage: &self.assignment.lineage,
             names: &self.names,
         });
-        let in_place = self.facts.report.as_ref().is_some_and(|r| match r.role {
-            ReportedRole::Master => is_master,
-            ReportedRole::Replica => {
-                let follows = r.follows.as_ref() == Some(&self.assignment.master_address);
-                !is_master && follows && r.link == ReplicationLink::Up
-            }
-        });
-        if in_place && self.facts.kinship == Kinship::Ours && self.member_run.as_ref() != Some(&origin.run_id)
-        {
+        let role = self.facts.report.as_ref().map(|report| report.role);
+        let in_place = in_sync || is_master && role == Some(ReportedRole::Master);
+        if in_place && self.facts.kinship == Kinship::Ours && !known {
             self.member_run = Some(origin.run_id.clone());
         }
-        if let Kinship::Foreign(sign) = self.facts.kinship {
-            if self.warned_run.as_ref() != Some(&origin.run_id) {
-                self.warned_run = Some(origin.run_id.clone());
-                let event = Event::foreign_instance(&self.instance_ref(), sign.text());
-                effects.push(MonitorEffect::Event(event));
-            }
+        let Kinship::Foreign(sign) = self.facts.kinship else {
+            self.foreign_since = None;
+            return;
+        };
+        let since = *self.foreign_since.get_or_insert(now);
+        if now.ms_since(since) >= WARN_AFTER_MS && self.warned_run.as_ref() != Some(&origin.run_id) {
+            self.warned_run = Some(origin.run_id.clone());
+            let event = Event::foreign_instance(&self.instance_ref(), sign.text());
+            effects.push(MonitorEffect::Event(event));
         }
+    }
+
+    fn is_in_sync(&self) -> bool {
+        let master = &self.assignment.master_address;
+        self.facts.report.as_ref().is_some_and(|report| {
+            let follows = report.role == ReportedRole::Replica && report.follows.as_ref() == Some(master);
+            follows && report.link == ReplicationLink::Up
+        })
     }
 }

@@ -60,6 +60,8 @@ fn a_foreign_process_is_warned_of_once_and_a_member_is_known_again() {
             .filter(|(_, e)| e.starts_with("+foreign-instance"))
             .count()
     };
+    assert_eq!(warnings(&world), 0, "not before it stood for a while");
+    world.run(1_200);
     assert_eq!(warnings(&world), 1);
     assert!(
         world.events[0].1.starts_with("+reboot")
@@ -68,6 +70,7 @@ fn a_foreign_process_is_warned_of_once_and_a_member_is_known_again() {
                 .starts_with("+foreign-instance slave 127.0.0.1:6379")
     );
     assert_eq!(replaced(&mut world, full_info("x", "ffff", None, 4)), foreign);
+    world.run(2_000);
     assert_eq!(warnings(&world), 0, "once per process");
     // The same process as before, whatever it says now.
     assert_eq!(
@@ -92,6 +95,16 @@ fn a_process_that_was_foreign_belongs_here_once_it_follows_the_master() {
         Kinship::Ours,
         "it was a member"
     );
+}
+
+/// Two failovers while nobody could record the first one: neither id is known to a sentinel that was not there.
+#[test]
+fn a_replica_in_sync_with_the_master_is_a_member_whatever_its_ids() {
+    let mut world = member();
+    let judged = replaced(&mut world, full_info("r", "cccc", Some(6380), 5));
+    assert_eq!(judged, Kinship::Ours);
+    let judged = replaced(&mut world, full_info("r2", "cccc", Some(6390), 5));
+    assert_eq!(judged, Kinship::Foreign(Sign::OtherMaster));
 }
 
 #[test]

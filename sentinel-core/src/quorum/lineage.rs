@@ -8,13 +8,15 @@ use super::core::{QuorumCore, replica_facts};
 use super::types::{GroupSoft, QuorumEffect};
 use crate::instance::{InstanceFacts, ReplicationLink};
 use crate::lineage::Kinship;
-use crate::replicated::{Command, Group};
+use crate::replicated::{Command, Group, Phase, Plan};
 use crate::time::MonoTime;
 
 /// News are gathered for this long: at a start the servers are heard of one after the other.
 const GATHER_MS: u64 = 1_000;
 
-/// Proposes what the log does not know yet, in calm times only.
+/// Proposes what the log does not know yet, unless the master is suspected or being replaced. An id that goes back to a
+/// known one (a promotion) is recorded at once: after a second promotion without it, nobody could tell that the servers
+/// with the newest id are of this group.
 pub(super) fn record(
     core: &mut QuorumCore,
     name: &MasterName,
@@ -26,14 +28,15 @@ pub(super) fn record(
     let Some(soft) = core.groups.get_mut(name) else {
         return;
     };
-    let calm = leads && group.plan.is_none() && !soft.attention;
-    let Some((ids, files)) = calm.then(|| news(group, soft)).flatten() else {
+    let switched = |plan: &Plan| matches!(plan.phase, Phase::Switched { .. });
+    let calm = leads && group.plan.as_ref().is_none_or(switched) && !soft.attention;
+    let Some(News { ids, files, is_heir }) = calm.then(|| news(group, soft)).flatten() else {
         soft.lineage_since = None;
         return;
     };
     let since = *soft.lineage_since.get_or_insert(now);
     let waiting = soft.proposing_until.is_some_and(|until| until > now);
-    if waiting || now.ms_since(since) < GATHER_MS {
+    if waiting || !is_heir && now.ms_since(since) < GATHER_MS {
         return;
     }
     soft.lineage_since = Some(now);
@@ -47,8 +50,16 @@ pub(super) fn record(
     effects.push(QuorumEffect::Propose(name.clone(), command));
 }
 
-/// Ids and files that the log does not know; `None` = none.
-fn news(group: &Group, soft: &GroupSoft) -> Option<(Vec<String>, Vec<String>)> {
+/// What the log does not know.
+struct News {
+    ids: Vec<String>,
+    files: Vec<String>,
+    /// The new id goes back to one that the log knows.
+    is_heir: bool,
+}
+
+/// `None` = nothing is new.
+fn news(group: &Group, soft: &GroupSoft) -> Option<News> {
     let lineage = &group.lineage;
     let master = soft.instances.get(&group.address).filter(|m| is_sound(m))?;
     let origin = master
@@ -73,7 +84,9 @@ fn news(group: &Group, soft: &GroupSoft) -> Option<(Vec<String>, Vec<String>)> {
     );
     files.sort();
     files.dedup();
-    (!ids.is_empty() || !files.is_empty()).then_some((ids, files))
+    let known = |id: &String| lineage.knows(id);
+    let is_heir = !ids.is_empty() && origin.former_id.as_ref().is_some_and(known);
+    (!ids.is_empty() || !files.is_empty()).then_some(News { ids, files, is_heir })
 }
 
 fn is_sound(facts: &InstanceFacts) -> bool {

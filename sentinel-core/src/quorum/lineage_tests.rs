@@ -49,6 +49,27 @@ fn news_are_gathered_and_recorded_in_one_command() {
 }
 
 #[test]
+fn the_id_of_a_promotion_is_recorded_at_once() {
+    let mut world = World::new();
+    let lineage = Command::RecordLineage {
+        master: name(),
+        address: at(6379),
+        ids: vec!["0aaa".to_owned()],
+        files: vec!["/m".to_owned()],
+    };
+    apply(&mut world.state, 6, &lineage);
+    world.input(QuorumInput::State(Arc::new(world.state.clone())));
+    world.see(6379, with_origin("bbbb", "/m"));
+    let expected = Command::RecordLineage {
+        master: name(),
+        address: at(6379),
+        ids: vec!["bbbb".to_owned()],
+        files: vec![],
+    };
+    assert_eq!(world.proposals(), [&expected]);
+}
+
+#[test]
 fn a_foreign_server_in_the_masters_place_is_down_while_a_replica_holds_the_data() {
     for (id, down) in [("aaaa", true), ("ffff", false)] {
         let mut world = known();
