@@ -25,6 +25,8 @@ const sentinel = createSentinel({
   sentinelClientOptions: options(settings.sentinel_user, settings.sentinel_password),
   nodeClientOptions: options(settings.user, settings.password),
   replicaPoolSize: 1,
+  // Without it the sentinels are asked again only at an event or an error of the master's connection.
+  scanInterval: 10000,
 });
 sentinel.on("error", (error) => say("error", { while: "connect", error: String(error) }));
 

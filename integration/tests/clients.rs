@@ -16,7 +16,7 @@ use integration::harness::sentinel::GROUP;
 use integration::harness::time::{ms_since, now, pause_ms};
 use integration::harness::{Cluster, ClusterOptions, scenario};
 
-/// How long a library may take for its next success; node-redis looks every ten seconds.
+/// How long a library may take for its next success; node-redis looks by itself every ten seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A library at work.
