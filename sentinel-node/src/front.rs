@@ -37,7 +37,10 @@ impl Listeners {
             clients.unix(path, config.unixsocketperm, backlog)?;
         }
         if clients.is_empty() {
-            return Err("Configured to not listen anywhere, exiting. Set port or tls-port.".to_owned());
+            return Err(
+                "Configured to not listen anywhere, exiting. Set port or tls-port, and bind to an address."
+                    .to_owned(),
+            );
         }
         let admin = match config.admin_port() {
             Some(port) => match admin::bind(SocketAddr::new(config.admin.bind, port)).await {

@@ -10,14 +10,16 @@ pub struct Line {
     pub number: usize,
     /// As written, without blanks at its ends: what error reports repeat.
     pub raw: String,
-    /// At least one; the first in lower case. Bytes that are not UTF-8 are replaced.
+    /// At least one; the first in lower case.
     pub words: Vec<String>,
 }
 
 /// Why a file cannot be used. `Display` is the reason; Redis reports it with number and text of the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("Unbalanced quotes in configuration line")]
+#[error("{reason}")]
 pub struct LineError {
+    /// What is wrong with it.
+    pub reason: &'static str,
     /// Counted from 1.
     pub number: usize,
     /// As written, without blanks at its ends.
@@ -27,7 +29,7 @@ pub struct LineError {
 /// Splits the text of a file into lines and words; comments and blank lines are left out.
 ///
 /// # Errors
-/// The first line with unbalanced quotes.
+/// The first line with unbalanced quotes, or with a word that is not UTF-8.
 pub fn tokenize(text: impl AsRef<[u8]>) -> Result<Vec<Line>, LineError> {
     let mut lines = Vec::new();
     for (index, line) in text.as_ref().split(|byte| *byte == b'\n').enumerate() {
@@ -37,13 +39,14 @@ pub fn tokenize(text: impl AsRef<[u8]>) -> Result<Vec<Line>, LineError> {
             continue;
         }
         let raw = String::from_utf8_lossy(line).into_owned();
-        let Some(words) = split_words(line) else {
-            return Err(LineError { number, raw });
+        let refused = |reason| LineError {
+            reason,
+            number,
+            raw: raw.clone(),
         };
-        let mut words: Vec<String> = words
-            .into_iter()
-            .map(|word| String::from_utf8_lossy(&word).into_owned())
-            .collect();
+        let words = split_words(line).ok_or_else(|| refused("Unbalanced quotes in configuration line"))?;
+        let words: Result<Vec<String>, _> = words.into_iter().map(String::from_utf8).collect();
+        let mut words = words.map_err(|_| refused("values must be UTF-8"))?;
         if let Some(first) = words.first_mut() {
             first.make_ascii_lowercase();
             lines.push(Line { number, raw, words });

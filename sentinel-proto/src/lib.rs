@@ -22,6 +22,7 @@ pub mod evidence;
 pub mod glob;
 pub mod hello;
 pub mod info;
+pub mod literal;
 pub mod peer;
 pub mod reply;
 pub mod resp;

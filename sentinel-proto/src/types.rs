@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::literal::literal_ip;
+
 /// The name of a monitored master, as written in `sentinel monitor`. Case-sensitive, never empty. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
@@ -168,9 +170,9 @@ impl HostPort {
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         let host = host.into();
-        let host = match host.parse::<IpAddr>() {
-            Ok(ip) => ip.to_canonical().to_string(),
-            Err(_) => host,
+        let host = match literal_ip(&host) {
+            Some(ip) => ip.to_string(),
+            None => host,
         };
         Self { host, port }
     }

@@ -4,10 +4,16 @@
 pub(crate) type Difference = (&'static str, &'static [&'static str]);
 
 /// Of `locked.txt`.
-pub(crate) const LOCKED_DIFFERENCES: &[Difference] = &[(
-    "later versions: the text names the <proto> argument",
-    &["HELLO", "HELLO 2", "HELLO 3", "HELLO 3 SETNAME me"],
-)];
+pub(crate) const LOCKED_DIFFERENCES: &[Difference] = &[
+    (
+        "later versions: the text names the <proto> argument",
+        &["HELLO", "HELLO 2", "HELLO 3", "HELLO 3 SETNAME me"],
+    ),
+    (
+        "7.2 and later: all options of HELLO are read before AUTH is tried",
+        &["HELLO 3 AUTH default hush foo | PING"],
+    ),
+];
 
 /// Of `acl.txt`.
 pub(crate) const ACL_DIFFERENCES: &[Difference] = &[];
@@ -26,6 +32,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             "SENTINEL CONFIG GET loglevel loglevel",
             "SENTINEL CONFIG GET announce-port resolve-hostnames",
             "SENTINEL CONFIG GET *-pass log*",
+            "SENTINEL CONFIG GET announce-port announce-*",
             "SENTINEL CONFIG SET announce-ip",
             "SENTINEL CONFIG SET loglevel loud",
             "SENTINEL CONFIG SET loglevel verbose loglevel notice",
@@ -49,6 +56,13 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             "CLIENT TRACKING ON | CLIENT NO-EVICT ON | CLIENT INFO",
             "CLIENT TRACKING ON BCAST | CLIENT LIST TYPE normal",
             "CLIENT HELP",
+        ],
+    ),
+    (
+        "7.2 and later: all options of HELLO are read before AUTH is tried",
+        &[
+            "HELLO 3 AUTH nobody x foo",
+            "HELLO 3 AUTH nobody x SETNAME \"a b\"",
         ],
     ),
     ("later versions: wording", &["COMMAND HELP"]),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod differences;
+mod files;
 mod inform;
 mod normal;
 mod normal_acl;

@@ -1,6 +1,7 @@
 //! What was asked for. Redis's conventions for the daemon (`server.c: main`), clap for `status`.
 
 use clap::Parser;
+use sentinel_proto::resp::split_words;
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ pub fn parse(args: &[String]) -> Invocation {
         if first == "-" {
             stdin = true;
             words = rest;
-        } else if !first.starts_with("--") {
+        } else if !first.starts_with('-') {
             file = Some(first.clone());
             words = rest;
         }
@@ -112,29 +113,33 @@ fn status(args: &[String]) -> Invocation {
     }
 }
 
-/// `--name value value` to `name "value" "value"` lines. `--sentinel` alone only says what this program is.
+/// `--name value value` to `name "value" "value"` lines, as `server.c: main` reads them: what follows a name is its value,
+/// also when it begins with two dashes (but not after `--save` and `--sentinel`, which need none); `"--name value"` in one
+/// word is a whole line.
 fn lines(words: &[String]) -> String {
-    let mut options: Vec<Vec<&str>> = Vec::new();
-    for word in words {
-        match word.strip_prefix("--") {
-            Some(name) if !name.is_empty() => options.push(vec![name]),
-            _ => match options.last_mut() {
-                Some(option) => option.push(word),
-                None => options.push(vec![word]),
-            },
-        }
-    }
     let mut text = String::new();
-    for option in options.iter().filter(|option| option[..] != ["sentinel"]) {
-        for (at, word) in option.iter().enumerate() {
-            if at > 0 {
-                text.push(' ');
-                text.push_str(&crate::config::quoted(word));
-            } else {
-                text.push_str(word);
-            }
+    let mut value_is_due = false;
+    for (at, word) in words.iter().enumerate() {
+        let Some(name) = word.strip_prefix("--").filter(|_| !value_is_due) else {
+            text.push_str(&crate::config::quoted(word));
+            text.push(' ');
+            value_is_due = false;
+            continue;
+        };
+        if !text.is_empty() {
+            text.push('\n');
         }
-        text.push('\n');
+        text.push_str(name);
+        text.push(' ');
+        let is = |option: &str| name.eq_ignore_ascii_case(option);
+        let alone = words
+            .get(at.saturating_add(1))
+            .is_none_or(|next| next.starts_with("--"));
+        if is("save") && alone {
+            text.push_str("\"\"");
+        }
+        let is_whole = split_words(name.as_bytes()).is_some_and(|words| words.len() > 1);
+        value_is_due = !is_whole && !(alone && (is("save") || is("sentinel")));
     }
     text
 }
@@ -153,12 +158,35 @@ mod tests {
             of("/a.conf --port 2 --sentinel --sentinel monitor m 127.0.0.1 1 2 -"),
             Invocation::Daemon {
                 file: Some("/a.conf".into()),
-                extra: "port \"2\"\nsentinel \"monitor\" \"m\" \"127.0.0.1\" \"1\" \"2\"\n".into(),
+                extra: "port \"2\" \nsentinel \nsentinel \"monitor\" \"m\" \"127.0.0.1\" \"1\" \"2\" ".into(),
                 stdin: true
             }
         );
         assert!(matches!(of("--port 2"), Invocation::Daemon { file: None, .. }));
         assert!(matches!(of(""), Invocation::Daemon { file: None, .. }));
+    }
+
+    #[test]
+    fn what_follows_a_name_is_its_value() {
+        for (words, expected) in [
+            (
+                &["--requirepass", "--x", "--port", "1"][..],
+                "requirepass \"--x\" \nport \"1\" ",
+            ),
+            (
+                &["--port 1", "--loglevel", "debug"],
+                "port 1 \nloglevel \"debug\" ",
+            ),
+            (&["--save", "--port", "1"], "save \"\"\nport \"1\" "),
+            (&["--port", "1", "--SAVE"], "port \"1\" \nSAVE \"\""),
+            (&["--sentinel", "--port", "1"], "sentinel \nport \"1\" "),
+            (&["--save", ""], "save \"\" "),
+            (&["--bind", "a", "b"], "bind \"a\" \"b\" "),
+            (&["bad"], "\"bad\" "),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(lines(&words), expected, "{words:?}");
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) enum Kind {
     MemoryOrPercent,
     /// Any one word.
     Text,
-    /// One word that is no path.
-    FileName,
+    /// One word that is no path: the directive, and what it names.
+    FileName(&'static str, &'static str),
     /// One word of letters, digits, `-` and `.`.
     HostName,
     /// One word with known `{variables}`.
@@ -77,7 +77,10 @@ impl Kind {
             Self::Exactly(count) if args.len() == count => Ok(()),
             Self::Words(_) | Self::Exactly(_) => Err(BAD_DIRECTIVE.to_owned()),
             Self::ReplicaOf => match args {
-                [_, port] => in_range(number(port)?, 0, 65_535).map_err(|_| "Invalid master port".to_owned()),
+                [host, port] if host.eq_ignore_ascii_case("no") && port.eq_ignore_ascii_case("one") => Ok(()),
+                [_, port] => number(port)
+                    .and_then(|port| in_range(port, 0, 65_535))
+                    .map_err(|_| "Invalid master port".to_owned()),
                 _ => Err(WRONG_NUMBER.to_owned()),
             },
             _ => match args {
@@ -102,6 +105,12 @@ impl Kind {
                     .map_err(|_| "argument must be a memory or percent value".to_owned()),
             },
             Self::OneOf(names) => any_of(&[value.to_owned()], names),
+            Self::FileName(name, _) if value.is_empty() && name.starts_with("append") => {
+                Err(format!("{name} can't be empty"))
+            }
+            Self::FileName(name, what) if value.contains('/') => {
+                Err(format!("{name} can't be a path, just a {what}"))
+            }
             Self::HostName
                 if value
                     .chars()
@@ -112,7 +121,7 @@ impl Kind {
             Self::HostName => {
                 Err("Hostnames may only contain alphanumeric characters, hyphens or dots".to_owned())
             }
-            Self::Template if is_template(value) => Ok(()),
+            Self::Template if !value.is_empty() && is_template(value) => Ok(()),
             Self::Template => Err("template format is invalid or contains unknown variables".to_owned()),
             Self::KeyspaceEvents => match value.chars().all(|c| "Ag$lshzxeKEtmdn".contains(c)) {
                 true => Ok(()),
@@ -136,7 +145,7 @@ impl Kind {
             Self::Flag | Self::OneOf(_) | Self::AnyOf(_) => value.to_ascii_lowercase(),
             Self::Memory(_) | Self::MemoryOrPercent => memory(value).map_or(value.clone(), shown_memory),
             Self::Text | Self::Template | Self::KeyspaceEvents => quoted(value),
-            Self::FileName | Self::HostName => quoted(value),
+            Self::FileName(..) | Self::HostName => quoted(value),
             _ => value.clone(),
         };
         let words: Vec<String> = args.iter().map(written).collect();
@@ -160,8 +169,8 @@ fn in_range(number: i64, low: i64, high: i64) -> Result<(), String> {
 }
 
 fn octal(value: &str) -> Result<(), String> {
-    match u32::from_str_radix(value, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(()),
+    match i64::from_str_radix(value, 8) {
+        Ok(0..=0o777) => Ok(()),
         Ok(_) => Err("argument must be between 0 and 777 inclusive".to_owned()),
         Err(_) => Err("argument couldn't be parsed as an octal number".to_owned()),
     }
@@ -198,6 +207,10 @@ fn shown_memory(bytes: i64) -> String {
 }
 
 fn any_of(args: &[String], names: &[&str]) -> Result<(), String> {
+    let given = |name: &str| args.iter().any(|arg| arg.eq_ignore_ascii_case(name));
+    if given("save") && given("nosave") {
+        return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".to_owned());
+    }
     let known = |arg: &String| names.iter().any(|name| name.eq_ignore_ascii_case(arg));
     if !args.is_empty() && args.iter().all(known) {
         return Ok(());
@@ -226,7 +239,7 @@ fn is_template(value: &str) -> bool {
 }
 
 fn save(args: &[String]) -> Result<(), String> {
-    if matches!(args, [none] if none.is_empty()) {
+    if args.is_empty() || matches!(args, [none] if none.is_empty()) {
         return Ok(());
     }
     let pair = |pair: &[String]| {
@@ -235,14 +248,14 @@ fn save(args: &[String]) -> Result<(), String> {
         };
         number(seconds).is_ok_and(|n| n >= 1) && number(changes).is_ok_and(|n| n >= 0)
     };
-    if !args.is_empty() && args.chunks(2).all(pair) {
+    if args.chunks(2).all(pair) {
         return Ok(());
     }
     Err("Invalid save parameters".to_owned())
 }
 
 fn buffer_limit(args: &[String]) -> Result<(), String> {
-    if args.is_empty() || args.len() % 4 != 0 {
+    if args.len() % 4 != 0 {
         return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
     }
     for limit in args.chunks(4) {
@@ -292,6 +305,9 @@ fn percentiles(args: &[String]) -> Result<(), String> {
                 Err(_) => whole.is_empty() && !fraction.is_empty(),
             }
     };
+    if !args.iter().all(|value| value.parse::<f64>().is_ok()) {
+        return Err("Invalid latency-tracking-info-percentiles parameters".to_owned());
+    }
     match args.iter().all(is_percent) {
         true => Ok(()),
         false => Err(REASON.to_owned()),
@@ -352,7 +368,30 @@ mod tests {
             "notify-keyspace-events Q",
             "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
         ),
+        (
+            "unixsocketperm -1",
+            "argument must be between 0 and 777 inclusive",
+        ),
         ("replicaof a", "wrong number of arguments"),
+        ("replicaof a b", "Invalid master port"),
+        ("dbfilename a/b", "dbfilename can't be a path, just a filename"),
+        (
+            "appenddirname a/b",
+            "appenddirname can't be a path, just a dirname",
+        ),
+        ("appendfilename \"\"", "appendfilename can't be empty"),
+        (
+            "shutdown-on-sigterm save nosave",
+            "shutdown options SAVE and NOSAVE can't be used simultaneously",
+        ),
+        (
+            "proc-title-template \"\"",
+            "template format is invalid or contains unknown variables",
+        ),
+        (
+            "latency-tracking-info-percentiles x",
+            "Invalid latency-tracking-info-percentiles parameters",
+        ),
         (
             "latency-tracking-info-percentiles 101",
             "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]",
@@ -388,7 +427,12 @@ mod tests {
 
     const TAKEN: &[&str] = &[
         "bind",
+        "save",
         "save \"\"",
+        "client-output-buffer-limit",
+        "replicaof no one",
+        "dbfilename \"\"",
+        "lua-enable-deprecated-api yes",
         "save 3600 1 300 100",
         "shutdown-on-sigint default now",
         "replicaof h 1",

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use sentinel_proto::conf::tokenize;
 
+use super::kind::BAD_DIRECTIVE;
+
 /// Files can include files; a cycle would never end. Redis has no limit and overflows its stack.
 const MAX_INCLUDE_DEPTH: usize = 16;
 
@@ -117,7 +119,7 @@ fn collect(
             continue;
         }
         let [pattern] = line.args() else {
-            return Err(line.error("wrong number of arguments"));
+            return Err(line.error(BAD_DIRECTIVE));
         };
         if depth >= MAX_INCLUDE_DEPTH {
             return Err(line.error("files include each other too deeply"));

@@ -113,8 +113,23 @@ fn cannot_open(path: &Path, reason: &str) -> String {
     )
 }
 
+/// The text of a file. Comments in another encoding are read as Latin-1; values must be UTF-8.
 fn utf8(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|_| "not valid UTF-8".to_owned())
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error.into_bytes(),
+    };
+    let mut text = String::with_capacity(bytes.len());
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match std::str::from_utf8(line) {
+            Ok(line) => text.push_str(line),
+            Err(_) if line.trim_ascii_start().starts_with(b"#") => {
+                text.extend(line.iter().copied().map(char::from));
+            }
+            Err(_) => return Err(format!("line {} is not valid UTF-8", index.saturating_add(1))),
+        }
+    }
+    Ok(text)
 }
 
 /// The text that the bytes of the file stand for: a rewrite in place may have been cut short.
@@ -128,14 +143,15 @@ pub(crate) fn present_text(bytes: &[u8]) -> Result<String, String> {
 /// The file itself, and a warning when it had to be repaired.
 fn read_main(path: &Path) -> Result<(String, Option<String>), String> {
     let bytes = read_bytes(path)?;
-    let text = present_text(&bytes).map_err(|why| cannot_open(path, &why))?;
-    let repaired = (text.as_bytes() != bytes).then(|| {
-        format!(
+    if let Some(text) = journal::recover(&bytes) {
+        let repaired = format!(
             "{} was being rewritten when the process or the machine stopped: its text was restored",
             path.display()
-        )
-    });
-    Ok((text, repaired))
+        );
+        return Ok((text, Some(repaired)));
+    }
+    let text = utf8(bytes).map_err(|why| cannot_open(path, &why))?;
+    Ok((text, None))
 }
 
 /// `No such file or directory`, without Rust's `(os error 2)`.
@@ -155,10 +171,10 @@ pub fn load(path: &Path, extra: &str) -> Result<Config, String> {
     let absolute = std::path::absolute(path).map_err(|error| os_text(&error))?;
     let (main, repaired) = read_main(&absolute)?;
     let mut text = main.clone();
-    if !extra.is_empty() {
+    if !text.ends_with('\n') && !extra.starts_with('\n') {
         text.push('\n');
-        text.push_str(extra);
     }
+    text.push_str(extra);
     let name = path.display().to_string();
     let mut config = parse(&name, &text, &mut FileIncludes::default()).map_err(|error| report(&error))?;
     config.path = absolute;

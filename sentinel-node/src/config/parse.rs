@@ -23,7 +23,10 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
     for line in read_lines(file, text, includes)? {
         let directive = line.words.first().map_or("", String::as_str);
         if directive == "sentinel" {
-            queued.push(line);
+            // Alone it only says what kind of server this is.
+            if !line.args().is_empty() {
+                queued.push(line);
+            }
             continue;
         }
         let kind = known::kind(directive);

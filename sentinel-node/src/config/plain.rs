@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use sentinel_proto::resp::parse_integer;
+
 use super::limits;
 use super::lines::{ConfigError, Line};
 use super::log;
@@ -12,12 +14,15 @@ use super::types::{BindAddress, Config, LogLevel, Supervised};
 /// Redis: `CONFIG_MIN_RESERVED_FDS` and room for the log; only the type's range is checked here.
 const MAX_CLIENTS_RANGE: (i64, i64) = (1, u32::MAX as i64);
 
+/// Redis: `CONFIG_BINDADDR_MAX`.
+const MAX_BIND_ADDRESSES: usize = 16;
+
 /// Applies one line; false when the directive is not one of ours.
 pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigError> {
     let directive = line.words.first().map_or("", String::as_str);
     match directive {
         "port" => config.port = port(line)?,
-        "bind" => config.bind = bind(line),
+        "bind" => config.bind = bind(line)?,
         "bind-source-addr" => config.bind_source = bind_source(line)?,
         "unixsocket" => {
             let path = value(line)?;
@@ -25,6 +30,7 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
         }
         "unixsocketperm" => config.unixsocketperm = permissions(line)?,
         // As if by `chdir`: from where the line before went.
+        "dir" if value(line)?.is_empty() => return Err(line.error("No such file or directory")),
         "dir" => config.dir = config.dir.join(value(line)?),
         "logfile" => {
             let path = value(line)?;
@@ -108,9 +114,8 @@ pub(super) fn is_yes(line: &Line) -> Result<bool, ConfigError> {
 }
 
 pub(super) fn integer(line: &Line, low: i64, high: i64) -> Result<i64, ConfigError> {
-    let number: i64 = value(line)?
-        .parse()
-        .map_err(|_| line.error("argument couldn't be parsed into an integer"))?;
+    let number = parse_integer(value(line)?.as_bytes())
+        .ok_or_else(|| line.error("argument couldn't be parsed into an integer"))?;
     if (low..=high).contains(&number) {
         Ok(number)
     } else {
@@ -132,31 +137,26 @@ fn loglevel(line: &Line) -> Result<LogLevel, ConfigError> {
     })
 }
 
-/// `bind ""` and `bind` without a word mean: all addresses.
-fn bind(line: &Line) -> Vec<BindAddress> {
-    line.args()
-        .iter()
-        .filter(|word| !word.is_empty())
-        .map(|word| match word.strip_prefix('-') {
-            Some(host) => BindAddress {
-                host: host.to_owned(),
-                optional: true,
-            },
-            None => BindAddress {
-                host: word.clone(),
-                optional: false,
-            },
-        })
-        .collect()
+/// `bind ""` and `bind` without a word mean: no TCP at all.
+fn bind(line: &Line) -> Result<Vec<BindAddress>, ConfigError> {
+    let words = match line.args() {
+        [none] if none.is_empty() => return Ok(Vec::new()),
+        words if words.len() > MAX_BIND_ADDRESSES => {
+            return Err(line.error("Too many bind addresses specified."));
+        }
+        words => words,
+    };
+    let address = |word: &String| BindAddress {
+        host: word.strip_prefix('-').unwrap_or(word).to_owned(),
+        optional: word.starts_with('-'),
+    };
+    Ok(words.iter().map(address).collect())
 }
 
 /// Octal; 0 = not set, as in Redis.
 fn permissions(line: &Line) -> Result<Option<u32>, ConfigError> {
-    let mode = u32::from_str_radix(value(line)?, 8)
-        .map_err(|_| line.error("argument couldn't be parsed into an integer"))?;
-    if mode > 0o777 {
-        return Err(line.error("argument must be between 0 and 777 inclusive"));
-    }
+    // Checked before, as an octal number up to 777.
+    let mode = u32::from_str_radix(value(line)?, 8).unwrap_or(0);
     Ok((mode != 0).then_some(mode))
 }
 

@@ -93,9 +93,14 @@ fn global(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
     match sub.as_str() {
         "announce-ip" => config.sentinel.announce_ip = text(),
         "announce-port" => {
-            let port =
-                u16::try_from(lenient_number(value)).map_err(|_| line.error("Invalid port number."))?;
-            config.sentinel.announce_port = (port > 0).then_some(port);
+            let port = u16::try_from(lenient_number(value));
+            if port.is_err() {
+                config.warnings.push(format!(
+                    "{}, line {}: {value} is not a port: the own port is announced",
+                    line.file, line.number
+                ));
+            }
+            config.sentinel.announce_port = port.ok().filter(|port| *port > 0);
         }
         "sentinel-user" => config.sentinel.sentinel_user = text(),
         "sentinel-pass" => config.sentinel.sentinel_pass = text(),
@@ -152,10 +157,10 @@ fn monitor(config: &mut Config, line: &Line) -> Result<(), ConfigError> {
     let [name, host, port, odown_quorum] = rest(line) else {
         return Err(line.error(UNRECOGNIZED));
     };
-    let odown_quorum = u32::try_from(lenient_number(odown_quorum))
-        .ok()
-        .filter(|quorum| *quorum > 0)
-        .ok_or_else(|| line.error("Quorum must be 1 or greater."))?;
+    let odown_quorum = match lenient_number(odown_quorum) {
+        quorum @ 1.. => u32::try_from(quorum).unwrap_or(u32::MAX),
+        _ => return Err(line.error("Quorum must be 1 or greater.")),
+    };
     let address = address(line, host, port, config.sentinel.resolve_hostnames)?;
     let name = MasterName::new(name.as_str()).map_err(|error| line.error(error.to_string()))?;
     if config.masters.iter().any(|master| master.name == name) {

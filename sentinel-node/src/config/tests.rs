@@ -126,7 +126,16 @@ fn errors_have_sentinels_texts_and_the_line() {
         ("port 65536", 1, "argument must be between 0 and 65535 inclusive"),
         ("protected-mode maybe", 1, "argument must be 'yes' or 'no'"),
         ("logfile \"a", 1, "Unbalanced quotes in configuration line"),
-        ("sentinel", 1, unrecognized),
+        ("port 0801", 1, "argument couldn't be parsed into an integer"),
+        ("port +801", 1, "argument couldn't be parsed into an integer"),
+        ("dir \"\"", 1, "No such file or directory"),
+        ("include a b", 1, bad),
+        ("requirepass \"\\xe9\"", 1, "values must be UTF-8"),
+        (
+            "sentinel\nbind 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
+            2,
+            "Too many bind addresses specified.",
+        ),
         ("sentinel monitor m 127.0.0.1 1", 1, unrecognized),
         ("sentinel nonsense m 1", 1, unrecognized),
         (
@@ -171,6 +180,8 @@ fn errors_have_sentinels_texts_and_the_line() {
         refused("supervised maybe").1,
         "argument(s) must be one of the following: upstart, systemd, auto, no"
     );
+    assert!(ok("bind \"\"").bind.is_empty() && ok("sentinel").bind.len() == 2);
+    assert_eq!(ok("sentinel announce-port 70000").warnings.len(), 1);
     assert!(ok("daemonize yes").daemonize && !ok("daemonize yes\ndaemonize no").daemonize);
 }
 

@@ -124,6 +124,15 @@ pub struct BindAddress {
     pub optional: bool,
 }
 
+impl BindAddress {
+    fn new(host: &str, optional: bool) -> Self {
+        Self {
+            host: host.to_owned(),
+            optional,
+        }
+    }
+}
+
 /// `admin-*` directives.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminConfig {
@@ -218,7 +227,7 @@ pub struct Config {
     pub extra: String,
     /// `port`; 0 = no plain listener.
     pub port: u16,
-    /// `bind`; empty = all addresses.
+    /// `bind`; empty = no TCP.
     pub bind: Vec<BindAddress>,
     /// `bind-source-addr`: of all outgoing connections.
     pub bind_source: Option<IpAddr>,
@@ -283,7 +292,7 @@ impl Config {
             main_text: String::new(),
             extra: String::new(),
             port: 26_379,
-            bind: Vec::new(),
+            bind: vec![BindAddress::new("*", false), BindAddress::new("::*", true)],
             bind_source: None,
             unixsocket: None,
             unixsocketperm: None,

@@ -311,8 +311,14 @@ impl Connection {
         match action {
             Action::Reply(frame) | Action::Address(frame, _) => self.reply(&frame),
             Action::Silent => {}
-            Action::Subscribe(kind, names) => self.subscribe(kind, names),
-            Action::Unsubscribe(kind, names) => self.unsubscribe(kind, names),
+            Action::Subscribe(kind, names) => {
+                self.subscribe(kind, names);
+                self.end_skip();
+            }
+            Action::Unsubscribe(kind, names) => {
+                self.unsubscribe(kind, names);
+                self.end_skip();
+            }
             Action::Control(operation) => {
                 let work = tokio::time::timeout(CONTROL_DEADLINE, control::run(&self.context, operation));
                 let frame = tokio::select! {
@@ -390,6 +396,13 @@ impl Connection {
             ReplyMode::On => self.write(frame),
             ReplyMode::Off => {}
             ReplyMode::Skip => self.session.reply_mode = ReplyMode::On,
+        }
+    }
+
+    /// CLIENT REPLY SKIP was about a request whose confirmations are sent in any case.
+    fn end_skip(&mut self) {
+        if self.session.reply_mode == ReplyMode::Skip {
+            self.session.reply_mode = ReplyMode::On;
         }
     }
 

@@ -117,7 +117,7 @@ impl Settings {
 /// Numbered by kind, as in Redis: TCP, Unix socket, TLS.
 fn listeners(config: &Config) -> Vec<ListenerInfo> {
     let tcp = |number, name, port| {
-        (port != 0).then(|| ListenerInfo {
+        (port != 0 && !config.bind.is_empty()).then(|| ListenerInfo {
             number,
             name,
             bind: shown_bind(&config.bind),
@@ -137,9 +137,6 @@ fn listeners(config: &Config) -> Vec<ListenerInfo> {
 }
 
 fn shown_bind(bind: &[BindAddress]) -> Vec<String> {
-    if bind.is_empty() {
-        return vec!["*".to_owned(), "-::*".to_owned()];
-    }
     let shown = |address: &BindAddress| {
         let mark = if address.optional { "-" } else { "" };
         format!("{mark}{}", address.host)

@@ -35,8 +35,7 @@ pub struct Bound {
 const RESERVED_PEERS: u32 = 64;
 
 impl Bound {
-    /// Opens the listeners of `bind` and a port, in TLS where `tls` is given. Without a `bind` line: all IPv4 addresses,
-    /// and all IPv6 ones where there is IPv6.
+    /// Opens the listeners of `bind` and a port, in TLS where `tls` is given.
     ///
     /// # Errors
     /// Text for the log, when an address without a leading `-` cannot be bound.
@@ -78,16 +77,6 @@ fn open(
     port: u16,
     backlog: u32,
 ) -> Result<Vec<(TcpListener, SocketAddr)>, String> {
-    let all = |host: &str, optional| BindAddress {
-        host: host.to_owned(),
-        optional,
-    };
-    let default = [all("*", false), all("::*", true)];
-    let addresses = if addresses.is_empty() {
-        &default[..]
-    } else {
-        addresses
-    };
     let mut bound = Vec::new();
     for address in addresses {
         let opened = parse(&address.host).and_then(|ip| listen(SocketAddr::new(ip, port), backlog));
@@ -102,7 +91,7 @@ fn open(
             }
         }
     }
-    if bound.is_empty() {
+    if bound.is_empty() && !addresses.is_empty() {
         return Err(format!("Could not listen on any address, port {port}"));
     }
     Ok(bound)

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use sentinel_core::replicated::Group;
 use sentinel_core::scripts::{ScriptJob, ScriptPhase};
-use sentinel_proto::command::{MonitorArgs, SentinelRequest, SimulatedFailure};
+use sentinel_proto::command::{MonitorArgs, SentinelRequest, SimulatedFailure, SimulationReply};
 use sentinel_proto::reply::sentinel::{CachedInfo, ScriptTiming};
 use sentinel_proto::reply::{ErrorReply, help, sentinel as replies};
 use sentinel_proto::resp::{Frame, parse_integer};
@@ -78,16 +78,15 @@ fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, Er
         SentinelRequest::PendingScripts => pending_scripts(context),
         SentinelRequest::FlushConfig => return Ok(Action::Control(Operation::Save { force: true })),
         SentinelRequest::ConfigGet(patterns) => config_get(context, &patterns),
-        SentinelRequest::ConfigSet(pairs) => {
-            config_set(context, &pairs)?;
+        SentinelRequest::ConfigSet(pairs, malformed) => {
+            config_set(context, &pairs, malformed)?;
             return Ok(Action::Control(Operation::Save { force: false }));
         }
-        SentinelRequest::Debug(pairs) => debug(context, &pairs)?,
-        SentinelRequest::SimulateFailure(failures, refused) => {
-            simulate(context, &failures);
-            refused.map_or(Frame::OK, Frame::from)
+        SentinelRequest::Debug(pairs, incomplete) => {
+            let frame = debug(context, &pairs)?;
+            incomplete.map_or(frame, Frame::from)
         }
-        SentinelRequest::SimulateFailureHelp => Frame::bulks(help::SIMULATE_FAILURE.iter().copied()),
+        SentinelRequest::SimulateFailure(failures, reply) => simulate(context, &failures, reply),
         SentinelRequest::Help => help::lines(help::SENTINEL),
         SentinelRequest::RaftStatus => replies::text_map(context.control.raft_status()),
         write => return self::write(context, write),
@@ -101,11 +100,19 @@ fn write(context: &Context, request: SentinelRequest) -> Result<Action, ErrorRep
         SentinelRequest::Monitor(args) => monitor(context, &args)?,
         SentinelRequest::Remove(name) => Operation::Remove(existing(context, &name)?),
         SentinelRequest::Failover { master, .. } => Operation::Failover(existing(context, &master)?),
-        SentinelRequest::Set { master, pairs } => {
+        SentinelRequest::Set {
+            master,
+            pairs,
+            malformed,
+        } => {
             let name = existing(context, &master)?;
             let executable: &dyn Fn(&str) -> bool = &|path| is_executable(&context.settings.dir, path);
             let scripts = (!context.settings.deny_scripts_reconfig).then_some(executable);
-            Operation::Set(name, set::changes(&pairs?, scripts)?)
+            let changes = set::changes(&pairs, scripts)?;
+            match malformed {
+                Some(error) => return Err(error),
+                None => Operation::Set(name, changes),
+            }
         }
         SentinelRequest::Reset(pattern) => {
             let state = context.view.state.load();
@@ -212,18 +219,29 @@ fn pending_scripts(context: &Context) -> Frame {
 }
 
 fn config_get(context: &Context, patterns: &[Bytes]) -> Frame {
-    let shown = context.parameters.load().shown();
-    let wanted = |name: &str| {
-        patterns
-            .iter()
-            .any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
-    };
-    replies::text_map(shown.into_iter().filter(|(name, _)| wanted(name)))
+    let mut left = context.parameters.load().shown().to_vec();
+    // Pattern by pattern, each parameter once.
+    let mut shown = Vec::new();
+    for pattern in patterns {
+        let pattern = pattern.to_ascii_lowercase();
+        let matching = |(name, _): &(&str, String)| glob::matches(&pattern, name.as_bytes());
+        let (found, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(matching);
+        shown.extend(found);
+        left = rest;
+    }
+    replies::text_map(shown)
 }
 
 /// All or nothing; node-local, until the next start unless the file is written.
-fn config_set(context: &Context, pairs: &[(String, String)]) -> Result<(), ErrorReply> {
+fn config_set(
+    context: &Context,
+    pairs: &[(String, String)],
+    malformed: Option<ErrorReply>,
+) -> Result<(), ErrorReply> {
     let changes = parameters::changes(pairs)?;
+    if let Some(error) = malformed {
+        return Err(error);
+    }
     context.parameters.rcu(|old| {
         let mut new = Parameters::clone(old);
         changes.iter().for_each(|change| new.apply(change));
@@ -258,7 +276,7 @@ fn debug(context: &Context, pairs: &[(String, String)]) -> Result<Frame, ErrorRe
     Ok(Frame::OK)
 }
 
-fn simulate(context: &Context, failures: &[SimulatedFailure]) {
+fn simulate(context: &Context, failures: &[SimulatedFailure], reply: SimulationReply) -> Frame {
     let crashes = failures.iter().map(|failure| match failure {
         SimulatedFailure::AfterElection => SimulatedCrash::AfterElection,
         SimulatedFailure::AfterPromotion => SimulatedCrash::AfterPromotion,
@@ -286,4 +304,9 @@ fn simulate(context: &Context, failures: &[SimulatedFailure]) {
     }
     context.simulated.store(bits, Ordering::Relaxed);
     context.control.simulate(crashes.collect());
+    match reply {
+        SimulationReply::Armed => Frame::OK,
+        SimulationReply::Help => Frame::bulks(help::SIMULATE_FAILURE.iter().copied()),
+        SimulationReply::Unknown => ErrorReply::unknown_simulation().into(),
+    }
 }

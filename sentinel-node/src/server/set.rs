@@ -93,11 +93,11 @@ mod tests {
             .map(|word| Bytes::from(word.replace('_', "")))
             .collect();
         let request = Request::parse(&words).map_err(|error| error.to_string())?;
-        let Request::Sentinel(SentinelRequest::Set { pairs, .. }) = request else {
+        let Request::Sentinel(SentinelRequest::Set { pairs, malformed, .. }) = request else {
             panic!("{request:?}");
         };
-        pairs
-            .and_then(|pairs| changes(&pairs, scripts))
+        changes(&pairs, scripts)
+            .and_then(|changes| malformed.map_or(Ok(changes), Err))
             .map_err(|error| error.to_string())
     }
 
@@ -147,6 +147,14 @@ mod tests {
             (
                 "quorum 1 auth-pass",
                 "ERR Unknown option or number of arguments for SENTINEL SET 'auth-pass'",
+            ),
+            (
+                "quorum x foo 1",
+                "ERR Invalid argument 'x' for SENTINEL SET 'quorum'",
+            ),
+            (
+                "foo 1 quorum x",
+                "ERR Unknown option or number of arguments for SENTINEL SET 'foo'",
             ),
             (
                 "rename-command a _",

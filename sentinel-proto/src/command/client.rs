@@ -219,7 +219,7 @@ pub(super) fn kill(words: &[Bytes]) -> Parsed {
             b"addr" => filter.address = Some(text(value)),
             b"laddr" => filter.local_address = Some(text(value)),
             b"user" => filter.user = Some(value.clone()),
-            b"maxage" => filter.max_age_s = Some(client_id(value).map_err(|_| max_age())?),
+            b"maxage" => filter.max_age_s = Some(max_age(value)?),
             b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
             b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
             _ => return Err(ErrorReply::syntax()),
@@ -313,6 +313,11 @@ fn kill_id() -> ErrorReply {
     ErrorReply::err("client-id should be greater than 0")
 }
 
-fn max_age() -> ErrorReply {
-    ErrorReply::err("maxage should be greater than 0")
+fn max_age(given: &Bytes) -> Result<u64, ErrorReply> {
+    let seconds =
+        parse_integer(given).ok_or_else(|| ErrorReply::err("maxage is not an integer or out of range"))?;
+    u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(|| ErrorReply::err("maxage should be greater than 0"))
 }

@@ -26,7 +26,9 @@ use bytes::Bytes;
 pub use acl::AclRequest;
 pub use client::{ClientFilter, ClientKind, ClientRequest, KillFilter, PauseScope, ReplyMode};
 pub use rename::Renames;
-pub use sentinel::{CONFIG_PARAMETERS, MonitorArgs, SET_OPTIONS, SentinelRequest, SetPair, SimulatedFailure};
+pub use sentinel::{
+    CONFIG_PARAMETERS, MonitorArgs, SET_OPTIONS, SentinelRequest, SetPair, SimulatedFailure, SimulationReply,
+};
 pub use session::{CommandFilter, CommandRequest, HelloRequest, InfoSections};
 pub use table::{CommandSpec, TABLE, find, find_by_full_name};
 pub use tracking::{Tracking, TrackingRequest};
@@ -92,16 +94,31 @@ pub fn lookup(words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
     resolve(find(TABLE, words.first().map_or(&b""[..], |word| word)), words)
 }
 
+/// As [`lookup`], for any count of words.
+fn named(words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
+    subcommand(find(TABLE, words.first().map_or(&b""[..], |word| word)), words)
+}
+
 /// From the command to the subcommand, if it has any.
+fn subcommand(
+    command: Option<&'static CommandSpec>,
+    words: &[Bytes],
+) -> Result<&'static CommandSpec, ErrorReply> {
+    let spec = command.ok_or_else(|| ErrorReply::unknown_command(words))?;
+    match words {
+        [given, word, ..] if !spec.subcommands.is_empty() => {
+            find(spec.subcommands, word).ok_or_else(|| ErrorReply::unknown_subcommand(&text(given), word))
+        }
+        _ => Ok(spec),
+    }
+}
+
+/// The command or subcommand, if it takes so many words.
 fn resolve(
     command: Option<&'static CommandSpec>,
     words: &[Bytes],
 ) -> Result<&'static CommandSpec, ErrorReply> {
-    let mut spec = command.ok_or_else(|| ErrorReply::unknown_command(words))?;
-    if let (false, [given, word, ..]) = (spec.subcommands.is_empty(), words) {
-        let subcommand = find(spec.subcommands, word);
-        spec = subcommand.ok_or_else(|| ErrorReply::unknown_subcommand(&text(given), word))?;
-    }
+    let spec = subcommand(command, words)?;
     if spec.accepts(words.len()) {
         Ok(spec)
     } else {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Request, rest, text, text_at};
+use crate::literal::literal_ip;
 use crate::reply::ErrorReply;
 use crate::resp::parse_integer;
 use crate::types::HostPort;
@@ -37,12 +38,14 @@ pub enum SentinelRequest {
     Monitor(MonitorArgs),
     /// REMOVE.
     Remove(String),
-    /// SET. The pairs are looked at after the master was found: an error in them is the second answer.
+    /// SET. The pairs are looked at after the master was found, from left to right.
     Set {
         /// Name of the master.
         master: String,
-        /// Options in their order, or the error of the first malformed one.
-        pairs: Result<Vec<SetPair>, ErrorReply>,
+        /// Options in their order, up to the first malformed one.
+        pairs: Vec<SetPair>,
+        /// The error of that one: the reply, unless the value of an option before it is wrong.
+        malformed: Option<ErrorReply>,
     },
     /// RESET: a glob-style pattern, with case.
     Reset(Bytes),
@@ -57,21 +60,20 @@ pub enum SentinelRequest {
     CkQuorum(String),
     /// FLUSHCONFIG.
     FlushConfig,
-    /// INFO-CACHE: at least one name.
+    /// INFO-CACHE: at least one name, each once.
     InfoCache(Vec<String>),
     /// PENDING-SCRIPTS.
     PendingScripts,
     /// CONFIG GET: glob-style patterns, without case.
     ConfigGet(Vec<Bytes>),
-    /// CONFIG SET: parameters in lower case, each known and given once, and their values, unchecked.
-    ConfigSet(Vec<(String, String)>),
-    /// DEBUG: names as given and values, unchecked; none = show them. A last name without its value has been
-    /// answered with an error before.
-    Debug(Vec<(String, String)>),
-    /// SIMULATE-FAILURE: replaces what was armed before, also when the words end in an error: that is the reply then.
-    SimulateFailure(Vec<SimulatedFailure>, Option<ErrorReply>),
-    /// SIMULATE-FAILURE HELP.
-    SimulateFailureHelp,
+    /// CONFIG SET: parameters in lower case, each known and given once, and their values, unchecked. The error is that of
+    /// the first pair for which this does not hold: the reply, unless a value before it is wrong.
+    ConfigSet(Vec<(String, String)>, Option<ErrorReply>),
+    /// DEBUG: names as given and values, unchecked; none = show them. The error is that of a last name without its value:
+    /// the reply, when the pairs before it are set.
+    Debug(Vec<(String, String)>, Option<ErrorReply>),
+    /// SIMULATE-FAILURE: replaces what was armed before, whatever the reply is.
+    SimulateFailure(Vec<SimulatedFailure>, SimulationReply),
     /// HELP.
     Help,
     /// RAFT STATUS (ours).
@@ -107,7 +109,7 @@ impl MonitorArgs {
     /// # Errors
     /// Not a literal IP address; a port outside 0..=65535.
     pub fn literal_address(&self) -> Result<HostPort, ErrorReply> {
-        if self.host.parse::<std::net::IpAddr>().is_err() {
+        if literal_ip(&self.host).is_none() {
             return Err(ErrorReply::invalid_host());
         }
         let port = u16::try_from(self.port).map_err(|_| ErrorReply::port_out_of_range())?;
@@ -155,6 +157,17 @@ pub const CONFIG_PARAMETERS: &[&str] = &[
     "sentinel-pass",
     "loglevel",
 ];
+
+/// What SIMULATE-FAILURE answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimulationReply {
+    /// All modes are known.
+    Armed,
+    /// HELP came after those before it: the list of modes.
+    Help,
+    /// An unknown mode came after those before it.
+    Unknown,
+}
 
 /// Where SIMULATE-FAILURE crashes the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,6 +245,12 @@ fn no_control_characters(words: &[Bytes], command: &str) -> Result<(), ErrorRepl
 
 pub(super) fn monitor(words: &[Bytes]) -> Parsed {
     no_control_characters(words, "MONITOR")?;
+    if words
+        .get(2)
+        .is_some_and(|name| std::str::from_utf8(name).is_err())
+    {
+        return Err(ErrorReply::err("a master name must be UTF-8"));
+    }
     let number = |index: usize| words.get(index).and_then(|word| parse_integer(word));
     let odown_quorum = number(5).ok_or_else(ErrorReply::invalid_quorum)?;
     let port = number(4).ok_or_else(ErrorReply::invalid_port)?;
@@ -247,15 +266,16 @@ pub(super) fn monitor(words: &[Bytes]) -> Parsed {
 }
 
 pub(super) fn set(words: &[Bytes]) -> Parsed {
-    let pairs = no_control_characters(words, "SET").and_then(|()| set_pairs(rest(words, 3)));
+    let mut pairs = Vec::new();
+    let read = no_control_characters(words, "SET").and_then(|()| set_pairs(rest(words, 3), &mut pairs));
     request(SentinelRequest::Set {
         master: text_at(words, 2),
         pairs,
+        malformed: read.err(),
     })
 }
 
-fn set_pairs(mut words: &[Bytes]) -> Result<Vec<SetPair>, ErrorReply> {
-    let mut pairs = Vec::new();
+fn set_pairs(mut words: &[Bytes], pairs: &mut Vec<SetPair>) -> Result<(), ErrorReply> {
     while let [option, values @ ..] = words {
         let option = text(option);
         let key = option.to_ascii_lowercase();
@@ -267,7 +287,11 @@ fn set_pairs(mut words: &[Bytes]) -> Result<Vec<SetPair>, ErrorReply> {
             ("rename-command", _) | (_, []) => return Err(ErrorReply::set_unknown(&option)),
             (_, [value, more @ ..]) => (value, None, more),
         };
+        let is_text = std::str::from_utf8(value).is_ok();
         let value = text(value);
+        if !is_text {
+            return Err(ErrorReply::set_invalid(&option, &value));
+        }
         pairs.push(SetPair {
             option,
             key,
@@ -276,7 +300,7 @@ fn set_pairs(mut words: &[Bytes]) -> Result<Vec<SetPair>, ErrorReply> {
         });
         words = more;
     }
-    Ok(pairs)
+    Ok(())
 }
 
 pub(super) fn reset(words: &[Bytes]) -> Parsed {
@@ -298,7 +322,12 @@ pub(super) fn failover(words: &[Bytes]) -> Parsed {
 }
 
 pub(super) fn info_cache(words: &[Bytes]) -> Parsed {
-    let names = rest(words, 2).iter().map(|word| text(word)).collect();
+    let mut names: Vec<String> = Vec::new();
+    for name in rest(words, 2).iter().map(|word| text(word)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     request(SentinelRequest::InfoCache(names))
 }
 
@@ -309,14 +338,15 @@ pub(super) fn config(words: &[Bytes]) -> Parsed {
         }
         [word, pairs @ ..] if word.eq_ignore_ascii_case(b"set") && pairs.len() >= 2 => {
             no_control_characters(words, "CONFIG SET")?;
-            request(SentinelRequest::ConfigSet(config_pairs(pairs)?))
+            let mut read = Vec::new();
+            let malformed = config_pairs(pairs, &mut read).err();
+            request(SentinelRequest::ConfigSet(read, malformed))
         }
         _ => Err(ErrorReply::config_usage()),
     }
 }
 
-fn config_pairs(words: &[Bytes]) -> Result<Vec<(String, String)>, ErrorReply> {
-    let mut pairs: Vec<(String, String)> = Vec::new();
+fn config_pairs(words: &[Bytes], pairs: &mut Vec<(String, String)>) -> Result<(), ErrorReply> {
     for pair in words.chunks(2) {
         let parameter = text_at(pair, 0);
         let key = parameter.to_ascii_lowercase();
@@ -329,9 +359,12 @@ fn config_pairs(words: &[Bytes]) -> Result<Vec<(String, String)>, ErrorReply> {
         let [_, value] = pair else {
             return Err(ErrorReply::config_missing(&parameter));
         };
+        if std::str::from_utf8(value).is_err() {
+            return Err(ErrorReply::config_invalid(&parameter, &text(value)));
+        }
         pairs.push((key, text(value)));
     }
-    Ok(pairs)
+    Ok(())
 }
 
 pub(super) fn debug(words: &[Bytes]) -> Parsed {
@@ -339,11 +372,12 @@ pub(super) fn debug(words: &[Bytes]) -> Parsed {
     for pair in rest(words, 2).chunks(2) {
         let parameter = text_at(pair, 0);
         let [_, value] = pair else {
-            return Err(ErrorReply::debug_unknown(&parameter));
+            let incomplete = Some(ErrorReply::debug_unknown(&parameter));
+            return request(SentinelRequest::Debug(pairs, incomplete));
         };
         pairs.push((parameter, text(value)));
     }
-    request(SentinelRequest::Debug(pairs))
+    request(SentinelRequest::Debug(pairs, None))
 }
 
 pub(super) fn simulate_failure(words: &[Bytes]) -> Parsed {
@@ -355,14 +389,16 @@ pub(super) fn simulate_failure(words: &[Bytes]) -> Parsed {
             b"crash-after-open" => SimulatedFailure::AfterOpen,
             b"crash-after-choose" => SimulatedFailure::AfterChoose,
             b"crash-after-switch" => SimulatedFailure::AfterSwitch,
-            b"help" => return request(SentinelRequest::SimulateFailureHelp),
+            b"help" => return request(SentinelRequest::SimulateFailure(failures, SimulationReply::Help)),
             _ => {
-                let refused = Some(ErrorReply::unknown_simulation());
-                return request(SentinelRequest::SimulateFailure(failures, refused));
+                return request(SentinelRequest::SimulateFailure(
+                    failures,
+                    SimulationReply::Unknown,
+                ));
             }
         });
     }
-    request(SentinelRequest::SimulateFailure(failures, None))
+    request(SentinelRequest::SimulateFailure(failures, SimulationReply::Armed))
 }
 
 pub(super) fn raft(words: &[Bytes]) -> Parsed {

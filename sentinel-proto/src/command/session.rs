@@ -240,7 +240,8 @@ pub(super) fn command_list(words: &[Bytes]) -> Parsed {
 
 /// COMMAND GETKEYS and GETKEYSANDFLAGS: no command of a sentinel has keys.
 pub(super) fn command_getkeys(words: &[Bytes]) -> Parsed {
-    let known = super::lookup(rest(words, 2)).is_ok();
+    // Whether its count of words is right is not looked at before its keys are.
+    let known = super::named(rest(words, 2)).is_ok();
     Err(ErrorReply::err(if known {
         "The command has no key arguments"
     } else {

@@ -33,9 +33,12 @@ impl From<ProtocolError> for ErrorReply {
 /// Bytes of an unknown command's name and arguments that are repeated in the error.
 pub(super) const QUOTED_BYTES: usize = 128;
 
-/// At most `limit` bytes of `word` as text.
+/// At most `limit` bytes of `word` as text; it ends at a zero byte, as a text of C does.
 pub(super) fn cut(word: &[u8], limit: usize) -> String {
-    let kept = word.get(..limit.min(word.len())).unwrap_or_default();
+    let end = word.iter().take(limit).position(|byte| *byte == 0);
+    let kept = word
+        .get(..end.unwrap_or(limit.min(word.len())))
+        .unwrap_or_default();
     String::from_utf8_lossy(kept).into_owned()
 }
 

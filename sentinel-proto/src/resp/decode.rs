@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::frame::Frame;
 use super::limits::{Limits, ProtocolError};
-use super::number::{parse_strict, position_from};
+use super::number::{parse_integer, position_from};
 
 /// Turns the bytes of one connection into [`Frame`]s.
 ///
@@ -146,7 +146,7 @@ impl FrameDecoder {
         if kind == b'$' && text == b"-1" {
             return Ok(Some(Frame::NullBulk));
         }
-        let len = parse_strict(text).and_then(|len| usize::try_from(len).ok());
+        let len = parse_integer(text).and_then(|len| usize::try_from(len).ok());
         let len = len.filter(|len| *len <= self.limits.max_bulk_bytes);
         let len = len.ok_or(ProtocolError::BulkLength)?;
         self.charge(len)?;
@@ -158,7 +158,7 @@ impl FrameDecoder {
         if kind == b'*' && text == b"-1" {
             return Ok(Some(Frame::NullArray));
         }
-        let count = parse_strict(text).and_then(|count| usize::try_from(count).ok());
+        let count = parse_integer(text).and_then(|count| usize::try_from(count).ok());
         let count = count.filter(|count| *count <= self.limits.max_args);
         let count = count.ok_or(ProtocolError::MultibulkLength)?;
         let per_entry = if matches!(kind, b'%' | b'|') { 2 } else { 1 };

@@ -54,7 +54,7 @@ pub enum ProtocolError {
     #[error("Protocol error: unauthenticated multibulk length")]
     UnauthenticatedMultibulk,
     /// A word of a request that does not start with `$`.
-    #[error("Protocol error: expected '$', got '{}'", .0.escape_ascii())]
+    #[error("Protocol error: expected '$', got '{}'", shown(*.0))]
     ExpectedBulk(u8),
     /// A bulk header that is not a number, negative, or above [`Limits::max_bulk_bytes`].
     #[error("Protocol error: invalid bulk length")]
@@ -83,4 +83,13 @@ pub enum ProtocolError {
     /// A reply whose first byte, or whose content, is none of RESP's.
     #[error("Protocol error: malformed reply of type '{}'", .0.escape_ascii())]
     MalformedReply(u8),
+}
+
+/// The byte as it is where it is one that shows; an end of a line as a blank.
+fn shown(byte: u8) -> String {
+    match byte {
+        b'\r' | b'\n' => " ".to_owned(),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => byte.escape_ascii().to_string(),
+    }
 }

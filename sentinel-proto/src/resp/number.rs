@@ -1,7 +1,9 @@
 //! Integers and line ends as Redis reads them.
 
-/// The integer of a header (`util.c: string2ll`): an optional minus, digits without leading zeros, nothing else.
-pub(crate) fn parse_strict(text: &[u8]) -> Option<i64> {
+/// An integer as Redis reads it in headers, arguments and directives (`util.c: string2ll`): an optional minus, digits
+/// without leading zeros, nothing else.
+#[must_use]
+pub fn parse_integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let canonical = match digits {
         [b'0'] => text.len() == 1,
@@ -11,12 +13,6 @@ pub(crate) fn parse_strict(text: &[u8]) -> Option<i64> {
     if !canonical {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// The integer of an argument (`object.c: getLongLongFromObject`): also takes a plus sign and leading zeros, no blanks.
-#[must_use]
-pub fn parse_integer(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::limits::{Limits, ProtocolError};
-use super::number::{parse_strict, position_from};
+use super::number::{parse_integer, position_from};
 use super::words::split_words;
 
 /// Turns the bytes of one connection into requests.
@@ -147,7 +147,7 @@ impl RequestDecoder {
         let Some(end) = self.header_line(input, ProtocolError::MultibulkHeaderTooBig)? else {
             return Ok(None);
         };
-        let count = input.get(1..end).and_then(parse_strict);
+        let count = input.get(1..end).and_then(parse_integer);
         let count = count.ok_or(ProtocolError::MultibulkLength)?;
         // A count of zero or below is an empty request.
         let count = usize::try_from(count.max(0)).map_err(|_| ProtocolError::MultibulkLength)?;
@@ -169,7 +169,7 @@ impl RequestDecoder {
             Some(b'$') | None => {}
             Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
         }
-        let len = input.get(1..end).and_then(parse_strict);
+        let len = input.get(1..end).and_then(parse_integer);
         let len = len.and_then(|len| usize::try_from(len).ok());
         let len = len.filter(|len| *len <= self.limits.max_bulk_bytes);
         let len = len.ok_or(ProtocolError::BulkLength)?;
