@@ -22,4 +22,5 @@ pub mod quorum;
 pub mod replicated;
 pub mod scripts;
 pub mod select;
+pub mod settle;
 pub mod time;

@@ -20,7 +20,7 @@ fn opinion() -> Opinion {
         class_age_ms: 0,
         refused_count: 0,
         silent_ms: Some(1_000),
-        reachable_replicas: 2,
+        promotable_replicas: 2,
     }
 }
 

@@ -8,13 +8,11 @@
 //!
 //! The result does not depend on the order of the input.
 
-use std::collections::BTreeSet;
-
 use sentinel_proto::types::HostPort;
 
 use crate::instance::{InstanceFacts, ReplicationLink, ReportedRole};
 use crate::lineage::Kinship;
-use crate::replicated::{Refusal, RefusalReason};
+use crate::replicated::{Group, Refusal, RefusalReason};
 use crate::time::MonoTime;
 
 /// Ping silence after which a replica is not trusted: five of Sentinel's ping periods.
@@ -23,8 +21,8 @@ pub const STALE_PING_MS: u64 = 5_000;
 /// What the selection depends on beside the replicas.
 #[derive(Debug, Clone)]
 pub struct SelectContext<'a> {
-    /// Addresses of the group, the old master included: a replica may follow any of them (chains).
-    pub group: &'a BTreeSet<HostPort>,
+    /// A replica may follow any server of its group (chains).
+    pub group: &'a Group,
     /// Oldest time of a reported offset that still counts.
     pub reports_since: MonoTime,
     /// How long the master has been subjectively down here, in milliseconds; 0 = it is up.
@@ -79,6 +77,14 @@ pub fn is_candidate(connected: bool, sdown: bool, priority: u32, role: ReportedR
     connected && !sdown && priority > 0 && role == ReportedRole::Replica
 }
 
+/// Whether nothing is known that excludes it; an older report will do.
+pub(crate) fn may_be_eligible(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -> bool {
+    matches!(
+        refuse(replica, context, now),
+        None | Some(RefusalReason::StaleReport)
+    )
+}
+
 fn ranked_lower(replica: &InstanceFacts) -> Refusal {
     Refusal {
         replica: replica.address.clone(),
@@ -130,7 +136,7 @@ fn refuse(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -
     if report
         .follows
         .as_ref()
-        .is_some_and(|master| !context.group.contains(master))
+        .is_some_and(|master| !context.group.has_server(master))
     {
         return Some(RefusalReason::ForeignMaster);
     }

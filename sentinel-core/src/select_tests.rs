@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::at;
+use crate::fixture::{at, name, options, three_nodes};
 use crate::instance::Report;
+use crate::replicated::KnownReplica;
+use crate::time::WallTime;
 
 const NOW: MonoTime = MonoTime(1_000_000);
 
@@ -25,12 +27,14 @@ fn replica(port: u16) -> InstanceFacts {
     facts
 }
 
-fn group() -> BTreeSet<HostPort> {
-    (6379..6384).map(at).collect()
-}
-
 fn pick(replicas: &[InstanceFacts]) -> Selection {
-    let group = group();
+    let state = three_nodes(options());
+    let mut group = Group::clone(&state.groups[&name()]);
+    for port in 6382..6384 {
+        group
+            .replicas
+            .insert(at(port), KnownReplica { since: WallTime(2) });
+    }
     let context = SelectContext {
         group: &group,
         reports_since: MonoTime(NOW.0 - 100),
@@ -38,7 +42,14 @@ fn pick(replicas: &[InstanceFacts]) -> Selection {
         down_after_ms: 1_000,
         failed: &[],
     };
-    select(&replicas.iter().collect::<Vec<_>>(), &context, NOW)
+    let of_group = replicas.iter().collect::<Vec<_>>();
+    let selection = select(&of_group, &context, NOW);
+    let possible = of_group
+        .iter()
+        .filter(|r| may_be_eligible(r, &context, NOW))
+        .count();
+    assert!(possible >= usize::from(selection.chosen.is_some()));
+    selection
 }
 
 fn edit(port: u16, change: impl FnOnce(&mut InstanceFacts)) -> InstanceFacts {

@@ -103,7 +103,7 @@ fn with_history(server: &Server) {
         class_age_ms: 5,
         refused_count: 0,
         silent_ms: None,
-        reachable_replicas: 2,
+        promotable_replicas: 2,
     };
     let now = server.context.clock.mono();
     let soft = GroupView {

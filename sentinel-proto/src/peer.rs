@@ -65,8 +65,8 @@ pub struct Opinion {
     pub refused_count: u32,
     /// Milliseconds since the last acceptable reply; `None` = never in this role.
     pub silent_ms: Option<u64>,
-    /// Replicas of the group with a working link from the speaker: who could execute a failover.
-    pub reachable_replicas: u32,
+    /// Replicas of the group that the speaker reaches and could promote: who could execute a failover.
+    pub promotable_replicas: u32,
 }
 
 /// Payload of a frame.

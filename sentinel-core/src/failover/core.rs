@@ -8,6 +8,7 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 use super::types::{Conditions, Crash, FailoverEffect, FailoverInput, Guard, Operation, OperationResult};
 use super::work::{Attempt, Scene, Work, mark, wake_at};
 use crate::replicated::{Command, Phase, Plan, PlanCause, State};
+use crate::settle::Presence;
 use crate::time::MonoTime;
 
 /// A proposal without an answer for this long is made again.
@@ -24,6 +25,7 @@ pub struct FailoverCore {
     pub(super) is_raft_leader: bool,
     pub(super) has_majority: bool,
     pub(super) connected: BTreeSet<NodeId>,
+    pub(super) presence: Presence,
     pub(super) conditions: Conditions,
     armed: BTreeSet<Crash>,
     next_operation: u64,
@@ -40,6 +42,7 @@ impl FailoverCore {
             is_raft_leader: false,
             has_majority: false,
             connected: BTreeSet::new(),
+            presence: Presence::default(),
             conditions: Conditions::default(),
             armed: BTreeSet::new(),
             next_operation: 1,
@@ -111,6 +114,7 @@ impl FailoverCore {
             }
             FailoverInput::Peers(connected) => {
                 self.connected = connected;
+                self.presence.update(self.me, &self.state, &self.connected, now);
                 None
             }
             FailoverInput::Operated {
@@ -164,6 +168,7 @@ impl FailoverCore {
             }
         }
         self.state = state;
+        self.presence.update(self.me, &self.state, &self.connected, now);
         touched
     }
 

@@ -1,7 +1,5 @@
 //! The executor's work up to the switch: choose, revoke, promote, confirm.
 
-use std::collections::BTreeSet;
-
 use sentinel_proto::event::{Event, EventName, InstanceRef};
 use sentinel_proto::info::ReportedRole;
 use sentinel_proto::role::RoleReport;
@@ -266,13 +264,6 @@ fn selection(
     failed: Option<&HostPort>,
     started: MonoTime,
 ) -> Selection {
-    let group: BTreeSet<HostPort> = scene
-        .group
-        .replicas
-        .keys()
-        .cloned()
-        .chain([scene.group.address.clone()])
-        .collect();
     let replicas: Vec<&InstanceFacts> = scene
         .group
         .replicas
@@ -282,7 +273,7 @@ fn selection(
     let failed: Vec<HostPort> = plan.failed.iter().chain(failed).cloned().collect();
     let down_since = work.instances.get(&plan.old_address).and_then(|m| m.sdown_since);
     let context = SelectContext {
-        group: &group,
+        group: scene.group,
         reports_since: MonoTime(started.0.saturating_sub(FRESH_REPORT_MS)),
         master_down_ms: down_since.map_or(0, |since| scene.now.ms_since(since)),
         down_after_ms: scene.group.options.down_after_ms,

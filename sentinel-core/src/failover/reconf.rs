@@ -11,6 +11,7 @@ use super::work::{Reconf, Repair, Scene, Work, wake_at};
 use crate::instance::{InstanceFacts, ReplicationLink, Report};
 use crate::lineage::Kinship;
 use crate::replicated::{Command, Plan, PlanCause, PlanOutcome};
+use crate::settle::{is_followed, settled_at};
 use crate::time::MonoTime;
 
 /// A replica that was just re-pointed may be out of sight for this long.
@@ -185,7 +186,8 @@ impl FailoverCore {
         }
     }
 
-    /// Between plans: every known replica that is reachable and wrong is put right, as long as the master is sane.
+    /// Between plans: every known replica that is reachable and wrong is put right, as long as the master is sane and
+    /// all that the sentinels' files know has had the time to come.
     pub(super) fn repair(&mut self, scene: &Scene<'_>, effects: &mut Vec<FailoverEffect>) {
         let Some(work) = self.work.get(scene.name) else {
             return;
@@ -201,9 +203,31 @@ impl FailoverCore {
             match need {
                 Need::Nothing => self.forget_repair(scene, &replica),
                 Need::Patience | Need::Unknown | Need::Loading | Need::Foreign => {}
+                Need::Demotion | Need::Correction if !self.is_settled(scene, &replica, need) => {}
                 Need::Correction if !self.grace_is_over(scene, &replica) => {}
                 Need::Demotion | Need::Correction => self.follow(scene, &replica, need, false, effects),
             }
+        }
+    }
+
+    /// Whether a file that is still to come cannot know better about this replica.
+    fn is_settled(&mut self, scene: &Scene<'_>, replica: &HostPort, need: Need) -> bool {
+        let presence = self.presence;
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return false;
+        };
+        let report = work.instances.get(replica).and_then(|f| f.report.as_ref());
+        let rival = match need {
+            Need::Correction => report.and_then(|r| r.follows.as_ref()),
+            _ => Some(replica),
+        };
+        let has_rival = rival.is_some_and(|rival| is_followed(rival, work.instances.values()));
+        match settled_at(scene.group, work.config_since, presence, has_rival) {
+            Some(at) if at > scene.now => {
+                wake_at(work, at);
+                false
+            }
+            _ => true,
         }
     }
 

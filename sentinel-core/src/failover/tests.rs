@@ -11,6 +11,9 @@ use crate::instance::{InstanceFacts, ReplicationLink, Report, ReportedRole};
 use crate::lineage::{Kinship, Sign};
 use crate::replicated::{Group, Outcome, PlanOutcome, apply};
 
+#[path = "settle_tests.rs"]
+mod settle;
+
 #[derive(Clone, Debug)]
 struct Server {
     up: bool,
@@ -55,7 +58,9 @@ impl World {
             (at(6381), server(Some(at(6379)))),
         ]);
         let now = MonoTime(1_000_000);
-        let core = FailoverCore::new(ME, Arc::new(state.clone()), now);
+        // Long ago: what the files of the sentinels know is in the log.
+        let begun = MonoTime(now.0 - crate::settle::SETTLE_MS);
+        let core = FailoverCore::new(ME, Arc::new(state.clone()), begun);
         let mut world = Self {
             core,
             state,

@@ -16,6 +16,7 @@ use crate::instance::InstanceFacts;
 use crate::lineage::Kinship;
 use crate::odown::{OPINION_REFRESH_MS, OPINION_TTL_MS, Subject, crash_is_plausible, tally};
 use crate::replicated::{Command, Group, State};
+use crate::settle::Presence;
 use crate::time::MonoTime;
 
 /// A proposal without an answer for this long is proposed again.
@@ -32,6 +33,7 @@ pub struct QuorumCore {
     pub(super) is_raft_leader: bool,
     pub(super) has_majority: bool,
     pub(super) connected: BTreeSet<NodeId>,
+    pub(super) presence: Presence,
     /// Highest failover epoch proposed: proposals for several groups may be on their way at once.
     pub(super) proposed_epoch: u64,
     refresh_at: MonoTime,
@@ -49,6 +51,7 @@ impl QuorumCore {
             is_raft_leader: false,
             has_majority: false,
             connected: BTreeSet::new(),
+            presence: Presence::default(),
             proposed_epoch: 0,
             refresh_at: now,
             tilt: Tilt::default(),
@@ -167,6 +170,7 @@ impl QuorumCore {
             }
             QuorumInput::Peers(connected) => {
                 self.connected = connected;
+                self.presence.update(self.me, &self.state, &self.connected, now);
                 Touched::All
             }
             QuorumInput::Proposed(name, accepted) => {
@@ -202,10 +206,12 @@ impl QuorumCore {
                 };
                 soft.closed_plans = closed_plans(group);
                 soft.config_epoch = group.config_epoch;
+                soft.config_since = now;
             }
             if soft.config_epoch != group.config_epoch {
                 // Opinions and ODOWN were about the former address: a new master is never judged by them.
                 soft.config_epoch = group.config_epoch;
+                soft.config_since = now;
                 soft.opinions.clear();
                 soft.odown_since = None;
                 soft.reached_since = None;
@@ -230,6 +236,7 @@ impl QuorumCore {
         }
         self.proposed_epoch = self.proposed_epoch.max(state.current_epoch);
         self.state = state;
+        self.presence.update(self.me, &self.state, &self.connected, now);
         touched
     }
 

@@ -7,9 +7,11 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 
 use super::core::{FRESH_REPORT_MS, QuorumCore, replica_facts, set_hold};
 use super::types::{GroupSoft, Hold, QuorumEffect};
+use crate::instance::{InstanceFacts, ReportedRole};
 use crate::odown::witness_against;
 use crate::replicated::{Command, EvidenceNote, Group, Phase, PlanCause, RefusalReason, Step};
-use crate::select::{SelectContext, Selection, select};
+use crate::select::{SelectContext, Selection, may_be_eligible, select};
+use crate::settle::{Presence, is_followed, settled_at};
 use crate::time::MonoTime;
 
 /// How long to wait for the fresh report of a replica that seems reachable before going on without it.
@@ -29,7 +31,7 @@ pub(super) fn consider(
         .proposed_epoch
         .max(core.state.current_epoch)
         .saturating_add(1);
-    let connected = core.connected.clone();
+    let others = (core.connected.clone(), core.presence);
     let Some(soft) = core.groups.get_mut(name) else {
         return;
     };
@@ -42,7 +44,7 @@ pub(super) fn consider(
     if !leads || tilt || soft.proposing_until.is_some_and(|until| until > now) {
         return;
     }
-    let (executor, selection) = match decide(group, soft, me, &connected, odown_since, now) {
+    let (executor, selection) = match decide(group, soft, me, &others, odown_since, now) {
         Ok(decision) => decision,
         Err(hold) => {
             if hold == Hold::NoGoodReplica && !soft.no_good_announced {
@@ -86,7 +88,7 @@ fn decide(
     group: &Group,
     soft: &GroupSoft,
     me: NodeId,
-    connected: &BTreeSet<NodeId>,
+    (connected, presence): &(BTreeSet<NodeId>, Presence),
     odown_since: MonoTime,
     now: MonoTime,
 ) -> Result<Decision, Hold> {
@@ -94,6 +96,14 @@ fn decide(
         return Err(Hold::Backoff);
     }
     let replicas = replica_facts(group, soft);
+    let is_master = |r: &&&InstanceFacts| r.connected && r.role() == Some(ReportedRole::Master);
+    if let Some(master) = replicas.iter().find(is_master) {
+        let followed = is_followed(&master.address, replicas.iter().copied());
+        let settled = settled_at(group, soft.config_since, *presence, followed);
+        if settled.is_some_and(|at| at > now) {
+            return Err(Hold::Unsettled(master.address.clone()));
+        }
+    }
     let master = soft.instances.get(&group.address);
     if group.options.replica_witness {
         let silent = master.and_then(|m| m.silent_since);
@@ -117,32 +127,47 @@ fn decide(
     let better = soft
         .opinions
         .iter()
-        .filter(|(node, (opinion, _))| connected.contains(node) && opinion.reachable_replicas > 0)
-        .max_by_key(|(node, (opinion, _))| (opinion.reachable_replicas, std::cmp::Reverse(**node)));
-    let mine = soft.opinions.get(&me).map_or(0, |(o, _)| o.reachable_replicas);
+        .filter(|(node, (opinion, _))| connected.contains(node) && opinion.promotable_replicas > 0)
+        .max_by_key(|(node, (opinion, _))| (opinion.promotable_replicas, std::cmp::Reverse(**node)));
+    let mine = soft.opinions.get(&me).map_or(0, |(o, _)| o.promotable_replicas);
     match better {
-        Some((node, (opinion, _))) if opinion.reachable_replicas > mine => Ok((*node, None)),
+        Some((node, (opinion, _))) if opinion.promotable_replicas > mine => Ok((*node, None)),
         _ => Err(Hold::NoGoodReplica),
     }
 }
 
 /// Selection from this node's facts, with reports of the last moments only.
 pub(super) fn select_for(group: &Group, soft: &GroupSoft, failed: &[HostPort], now: MonoTime) -> Selection {
-    let members: BTreeSet<HostPort> = group
-        .replicas
-        .keys()
-        .cloned()
-        .chain([group.address.clone()])
-        .collect();
+    select(
+        &replica_facts(group, soft),
+        &context(group, soft, failed, now),
+        now,
+    )
+}
+
+/// Replicas that this node could promote, as far as it has heard of them.
+pub(super) fn promotable(group: &Group, soft: &GroupSoft, now: MonoTime) -> u32 {
+    let reachable = |r: &&InstanceFacts| r.is_reachable(now, 1_000);
+    let context = context(group, soft, &[], now);
+    let replicas = replica_facts(group, soft).into_iter().filter(reachable);
+    let eligible = replicas.filter(|r| may_be_eligible(r, &context, now));
+    u32::try_from(eligible.count()).unwrap_or(u32::MAX)
+}
+
+fn context<'a>(
+    group: &'a Group,
+    soft: &GroupSoft,
+    failed: &'a [HostPort],
+    now: MonoTime,
+) -> SelectContext<'a> {
     let down_since = soft.instances.get(&group.address).and_then(|m| m.sdown_since);
-    let context = SelectContext {
-        group: &members,
+    SelectContext {
+        group,
         reports_since: MonoTime(now.0.saturating_sub(FRESH_REPORT_MS)),
         master_down_ms: down_since.map_or(0, |since| now.ms_since(since)),
         down_after_ms: group.options.down_after_ms,
         failed,
-    };
-    select(&replica_facts(group, soft), &context, now)
+    }
 }
 
 fn evidence(

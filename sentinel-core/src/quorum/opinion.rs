@@ -1,10 +1,11 @@
 //! The opinion of this node about a group's master, and when others hear of one.
 
+use sentinel_proto::EvidenceClass;
 use sentinel_proto::info::ReportedRole;
 use sentinel_proto::peer::Opinion;
-use sentinel_proto::{EvidenceClass, HostPort};
 
 use super::core::replica_facts;
+use super::open;
 use super::types::{GroupSoft, QuorumEffect};
 use crate::instance::InstanceFacts;
 use crate::lineage::Kinship;
@@ -36,13 +37,8 @@ pub(super) fn own_opinion(group: &Group, soft: &GroupSoft, in_tilt: bool, now: M
         class_age_ms: now.ms_since(facts.class_since),
         refused_count: facts.refused_count,
         silent_ms: facts.silent_since.map(|since| now.ms_since(since)),
-        reachable_replicas: reachable_replicas(group, soft, now),
+        promotable_replicas: open::promotable(group, soft, now),
     })
-}
-
-fn reachable_replicas(group: &Group, soft: &GroupSoft, now: MonoTime) -> u32 {
-    let up = |r: &&HostPort| soft.instances.get(*r).is_some_and(|f| f.is_reachable(now, 1_000));
-    u32::try_from(group.replicas.keys().filter(up).count()).unwrap_or(u32::MAX)
 }
 
 /// Readers see how old each opinion is: one that only repeats the last is news, too.
@@ -52,6 +48,6 @@ pub(super) fn show(opinions: &[Opinion], effects: &mut Vec<QuorumEffect>) {
 
 /// Whether peers must hear of it at once; ages alone can wait for the refresh.
 pub(super) fn differs(a: &Opinion, b: &Opinion) -> bool {
-    (a.down, a.class, a.config_epoch, &a.address, a.reachable_replicas)
-        != (b.down, b.class, b.config_epoch, &b.address, b.reachable_replicas)
+    (a.down, a.class, a.config_epoch, &a.address, a.promotable_replicas)
+        != (b.down, b.class, b.config_epoch, &b.address, b.promotable_replicas)
 }

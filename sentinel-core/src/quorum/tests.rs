@@ -86,7 +86,7 @@ impl World {
             class_age_ms: 0,
             refused_count: 0,
             silent_ms: Some(1_000),
-            reachable_replicas: 2,
+            promotable_replicas: 2,
         };
         change(&mut opinion);
         self.input(QuorumInput::Opinions(NodeId(from), vec![opinion]));
@@ -264,7 +264,7 @@ fn an_executor_that_sees_replicas_is_preferred_to_a_blind_raft_leader() {
         world.see(port, |f| f.connected = false);
     }
     world.see_master_down();
-    world.hear(2, |o| o.reachable_replicas = 1);
+    world.hear(2, |o| o.promotable_replicas = 1);
     match world.proposals()[..] {
         [
             Command::OpenFailover {
@@ -277,6 +277,26 @@ fn an_executor_that_sees_replicas_is_preferred_to_a_blind_raft_leader() {
     }
 }
 
+/// The file that named the true master has not come yet: its replica must not be promoted in its stead.
+#[test]
+fn a_replica_that_is_a_master_holds_a_new_group_back() {
+    let mut world = World::new();
+    world.see(6380, |f| f.report.as_mut().unwrap().role = ReportedRole::Master);
+    world.see_master_down();
+    world.hear(2, |_| {});
+    assert!(world.proposals().is_empty());
+    assert_eq!(world.core.groups()[&name()].hold, Some(Hold::Unsettled(at(6380))));
+    for _ in 0..10 {
+        world.pass(crate::settle::SETTLE_MS / 10);
+    }
+    world.see(6380, |f| f.report.as_mut().unwrap().role = ReportedRole::Master);
+    world.see(6381, |_| {});
+    world.see_master_down();
+    world.hear(2, |_| {});
+    world.pass(200);
+    assert_eq!(world.proposals().len(), 1);
+}
+
 #[test]
 fn no_good_replica_is_said_once_and_nothing_is_opened() {
     let mut world = World::new();
@@ -284,7 +304,13 @@ fn no_good_replica_is_said_once_and_nothing_is_opened() {
         world.see(port, |f| f.priority = 0);
     }
     world.see_master_down();
-    world.hear(2, |_| {});
+    // Others see no better: a replica without a priority is no reason to let them try.
+    let own = world.effects.iter().rev().find_map(|effect| match effect {
+        QuorumEffect::Broadcast(opinions) => opinions.first(),
+        _ => None,
+    });
+    assert_eq!(own.map(|o| (o.down, o.promotable_replicas)), Some((true, 0)));
+    world.hear(2, |o| o.promotable_replicas = 0);
     world.pass(100);
     world.pass(100);
     let said = world.events();

@@ -76,6 +76,8 @@ pub enum Hold {
     Backoff,
     /// Not in touch with a Raft majority.
     NoMajority,
+    /// This replica says that it is a master, and the file of another sentinel may yet say so, too.
+    Unsettled(HostPort),
 }
 
 impl fmt::Display for Hold {
@@ -88,6 +90,12 @@ impl fmt::Display for Hold {
             Self::Reports => f.write_str("waiting for fresh reports of the replicas"),
             Self::Backoff => f.write_str("waiting before the next attempt"),
             Self::NoMajority => f.write_str("no Raft majority"),
+            Self::Unsettled(replica) => {
+                write!(
+                    f,
+                    "replica {replica} is a master: waiting for the files of the other sentinels"
+                )
+            }
         }
     }
 }
@@ -99,6 +107,8 @@ pub struct GroupSoft {
     pub incarnation: u64,
     /// Config epoch that the rest is about.
     pub config_epoch: u64,
+    /// When it was applied here.
+    pub(super) config_since: MonoTime,
     /// Last opinion of each sentinel, this one included.
     pub opinions: Opinions,
     /// Facts of this node's monitors.

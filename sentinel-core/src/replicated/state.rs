@@ -104,6 +104,14 @@ pub struct GroupOptions {
     pub rename_commands: BTreeMap<String, String>,
 }
 
+impl Group {
+    /// Whether the master or a replica has this address.
+    #[must_use]
+    pub fn has_server(&self, address: &HostPort) -> bool {
+        self.address == *address || self.replicas.contains_key(address)
+    }
+}
+
 impl GroupOptions {
     /// Sentinel's defaults with the given quorum argument.
     #[must_use]

@@ -186,8 +186,8 @@ pub struct Opinion {
     pub silent_ms: Option<u64>,
     /// Refused probes in a row.
     pub refused_count: u32,
-    /// Replicas that it reaches.
-    pub reachable_replicas: u32,
+    /// Replicas that it reaches and could promote.
+    pub promotable_replicas: u32,
     /// Age of the opinion.
     pub age_ms: u64,
 }

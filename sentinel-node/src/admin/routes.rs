@@ -172,7 +172,6 @@ async fn failover(State(admin): State<Admin>, Path(name): Path<String>, headers:
         Ok(name) => name,
         Err(failure) => return failure.into_response(),
     };
-    tracing::info!("Executing user requested FAILOVER of '{name}'");
     changed(admin.context.control.failover(name).await)
 }
 

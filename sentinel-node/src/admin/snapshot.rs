@@ -230,7 +230,7 @@ fn opinions(reader: &Reader<'_>, group: &Group) -> Vec<model::Opinion> {
             evidence_ms: opinion.class_age_ms,
             silent_ms: opinion.silent_ms,
             refused_count: opinion.refused_count,
-            reachable_replicas: opinion.reachable_replicas,
+            promotable_replicas: opinion.promotable_replicas,
             age_ms: reader.now.ms_since(*at),
         })
         .collect()

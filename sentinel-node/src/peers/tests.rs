@@ -294,7 +294,7 @@ fn opinion(master: &str, down: bool) -> Opinion {
         class_age_ms: 0,
         refused_count: 0,
         silent_ms: None,
-        reachable_replicas: 2,
+        promotable_replicas: 2,
     }
 }
 
