@@ -1,6 +1,7 @@
 //! Acceptance 7: two of three nodes are down.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -36,6 +37,7 @@ fn minority(cluster: &mut Cluster) -> Result<()> {
     }
     let mut events = cluster.events()?;
     reads_are_answered(cluster, survivor, master)?;
+    connections_have_ended(cluster, survivor)?;
     writes_are_refused(cluster, survivor)?;
     wait_for("CKQUORUM says that there is no quorum", PATIENCE, || {
         let reply = cluster
@@ -103,6 +105,23 @@ fn reads_are_answered(cluster: &Cluster, survivor: usize, master: u16) -> Result
     Ok(())
 }
 
+/// From then on it is known that nobody hears a proposal.
+fn connections_have_ended(cluster: &Cluster, survivor: usize) -> Result<()> {
+    if !cluster.is_ours() {
+        return Ok(());
+    }
+    wait_for("the survivor has seen the connections end", PATIENCE, || {
+        let sentinels = cluster
+            .node(survivor)?
+            .command(&["SENTINEL", "SENTINELS", GROUP])?;
+        for sentinel in sentinels.array()? {
+            let fields: BTreeMap<String, String> = sentinel.pairs()?;
+            ensure!(fields["flags"].contains("disconnected"), "{fields:?}");
+        }
+        Ok(())
+    })
+}
+
 /// `-NOQUORUM` within 2 s, by an idle client and again.
 fn writes_are_refused(cluster: &Cluster, survivor: usize) -> Result<()> {
     if !cluster.is_ours() {
@@ -118,6 +137,7 @@ fn writes_are_refused(cluster: &Cluster, survivor: usize) -> Result<()> {
             .error()
             .with_context(|| format!("SET was answered {reply}"))?;
         ensure!(text.starts_with("NOQUORUM"), "SET was answered -{text}");
+        ensure!(!text.contains("unknown"), "it was proposed in vain: -{text}");
         println!("-NOQUORUM after {took:.0} ms");
         ensure!(took <= limit_ms(2000.0), "the answer took {took:.0} ms");
     }

@@ -275,6 +275,43 @@ fn a_copied_data_directory_is_refused() {
     );
 }
 
+/// CRC-32 of IEEE 802.3, as the small files of the data directory end with it.
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1));
+    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), bit);
+    !bytes.iter().fold(u32::MAX, byte)
+}
+
+#[test]
+fn a_directory_of_another_version_is_refused_with_a_remedy() {
+    let name = "a_directory_of_another_version_is_refused_with_a_remedy";
+    scenario(name, ClusterOptions::default(), |cluster| {
+        cluster.node_mut(0)?.process()?.terminate()?;
+        let place = raft_dir(cluster.node(0)?.dir())?;
+        let file = place.join("identity");
+        let whole = std::fs::read(&file)?;
+        let mut other = whole[..whole.len() - 4].to_vec();
+        // Magic, kind and length take twelve bytes; then comes the version of the layout.
+        other[12] = 1;
+        other.extend_from_slice(&crc32(&other).to_le_bytes());
+        std::fs::write(&file, other)?;
+        let before = snapshot(&place)?;
+        expect_refusal(
+            cluster,
+            0,
+            &["written by another version of sentinel on raft (layout 1"],
+        )?;
+        let text = said(cluster, 0)?;
+        let remedy = format!("move their data directories away (here {})", place.display());
+        ensure!(text.contains(&remedy), "no remedy in:\n{text}");
+        ensure!(snapshot(&place)? == before, "something was written");
+        std::fs::write(&file, whole)?;
+        cluster.node_mut(0)?.launch()?;
+        cluster.node_mut(0)?.wait_ping()?;
+        cluster.wait_ready()
+    });
+}
+
 #[test]
 fn a_node_of_another_group_is_kept_out() {
     scenario(

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::codec::CodecError;
+
 /// Why a data directory, or the Raft log in it, cannot be used. Nothing in the directory was overwritten.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -32,7 +34,7 @@ pub enum OpenError {
         /// File or directory concerned.
         path: PathBuf,
     },
-    /// A file is damaged, or of an unknown version.
+    /// A file is damaged.
     #[error(
         "{path}: {reason}; the file was left as it is. Restore it, or remove the data directory to start as a new node that joins again"
     )]
@@ -41,6 +43,20 @@ pub enum OpenError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A whole file, of a layout that this build does not read.
+    #[error(
+        "{path}: written by another version of Sentinel on Raft (layout {found}, this one reads layout {}); nothing was \
+         changed. Start the version that wrote it. To begin anew instead, stop all sentinels of the group, make sure \
+         that each sentinel.conf names the present master, and move their data directories away (here {})",
+        crate::codec::CODEC_VERSION,
+        directory(.path)
+    )]
+    OtherLayout {
+        /// File concerned.
+        path: PathBuf,
+        /// Its layout.
+        found: u8,
     },
     /// The directory holds the log of another group than expected.
     #[error(
@@ -99,7 +115,23 @@ fn holder(pid: &Option<u32>) -> String {
     }
 }
 
+fn directory(path: &Path) -> String {
+    path.parent().unwrap_or(path).display().to_string()
+}
+
 impl OpenError {
+    /// A file, or a record in it, whose checksum is right but which cannot be decoded.
+    pub(crate) fn undecodable(path: &Path, error: &CodecError) -> Self {
+        let path = path.to_path_buf();
+        match error {
+            CodecError::Version { found } => Self::OtherLayout { path, found: *found },
+            other => Self::Corrupt {
+                path,
+                reason: other.to_string(),
+            },
+        }
+    }
+
     /// Sorts an IO error into the causes that an operator can act on.
     pub(crate) fn from_io(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();

@@ -329,10 +329,8 @@ fn read_value<T: serde::de::DeserializeOwned>(path: &Path, kind: Kind) -> Result
     let Some(bytes) = sealed::read(path, kind)? else {
         return Ok(None);
     };
-    codec::decode(&bytes).map(Some).map_err(|e| OpenError::Corrupt {
-        path: path.to_path_buf(),
-        reason: e.to_string(),
-    })
+    let value = codec::decode(&bytes).map_err(|e| OpenError::undecodable(path, &e))?;
+    Ok(Some(value))
 }
 
 fn write_value<T: Serialize>(path: &Path, kind: Kind, value: &T) -> Result<(), OpenError> {

@@ -239,7 +239,7 @@ fn open_record<T: DeserializeOwned>(path: &Path, key: &[u8], record: &[u8]) -> R
     if record_crc(key, encoded).to_le_bytes() != *crc {
         return Err(corrupt(path, "the checksum of a record does not match"));
     }
-    codec::decode(encoded).map_err(|e| corrupt(path, &e.to_string()))
+    codec::decode(encoded).map_err(|e| OpenError::undecodable(path, &e))
 }
 
 fn record_crc(key: &[u8], encoded: &[u8]) -> u32 {

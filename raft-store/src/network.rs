@@ -82,6 +82,11 @@ impl Peers {
         self.contacts.borrow().get(&peer).copied()
     }
 
+    /// Whether a call to `peer` has a chance.
+    pub(crate) fn is_connected(&self, peer: u64) -> bool {
+        self.transport.is_connected(NodeId(peer))
+    }
+
     /// Withholds appends, or lets them pass again.
     pub(crate) fn set_quiet(&self, quiet: bool) {
         self.quiet.store(quiet, Ordering::Release);

@@ -116,6 +116,23 @@ impl Observer {
         }
     }
 
+    /// Whether a proposal made here can be committed, as far as is known: a raft_leader whose lease has ended, or whose
+    /// connections have, would only append what nobody may ever hear of. A node that does not lead refuses by itself.
+    pub(crate) fn may_commit(&self) -> bool {
+        let metrics = self.metrics.borrow_watched();
+        if metrics.state != ServerState::Leader || self.is_alone(&metrics) {
+            return true;
+        }
+        let age = metrics.last_quorum_acked.map(|at| millis(at.elapsed()));
+        let reached = |node: &u64| *node == self.me || self.peers.is_connected(*node);
+        let membership = metrics.membership_config.membership();
+        let connected = membership
+            .get_joint_config()
+            .iter()
+            .all(|voters| voters.iter().filter(|node| reached(node)).count() > voters.len() / 2);
+        connected && self.has_majority(&metrics, true, age)
+    }
+
     /// Whether this node is the only voter, and so a majority.
     fn is_alone(&self, metrics: &Metrics) -> bool {
         metrics.membership_config.membership().voter_ids().eq([self.me])

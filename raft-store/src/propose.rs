@@ -7,7 +7,7 @@
 //!            └─ no: wait for one until the deadline       └─> anything else: Unknown
 //! ```
 //!
-//! A proposal is repeated only when nobody can have accepted it: a repetition after an unknown outcome could
+//! A raft_leader that knows that no majority hears it appends nothing. A proposal is repeated only when nobody can have accepted it: a repetition after an unknown outcome could
 //! apply a command twice.
 
 use std::sync::atomic::Ordering;
@@ -68,6 +68,9 @@ impl Inner {
 
     /// Proposes on this node, if it is the raft_leader.
     pub(crate) async fn propose_here(&self, command: Command, deadline: Duration) -> Proposed {
+        if !self.observer.may_commit() {
+            return Proposed::NotAccepted { raft_leader: None };
+        }
         match tokio::time::timeout(deadline, self.raft.client_write(Logged(command))).await {
             Ok(Ok(written)) => Proposed::Applied {
                 index: written.log_id.index,

@@ -79,10 +79,7 @@ fn load(path: &Path) -> Result<Option<Snapshot>, OpenError> {
     let Some(bytes) = sealed::read(path, Kind::Snapshot)? else {
         return Ok(None);
     };
-    let Stored { meta, state } = codec::decode(&bytes).map_err(|e| OpenError::Corrupt {
-        path: path.to_path_buf(),
-        reason: e.to_string(),
-    })?;
+    let Stored { meta, state } = codec::decode(&bytes).map_err(|e| OpenError::undecodable(path, &e))?;
     Ok(Some(Snapshot {
         meta,
         snapshot: state,

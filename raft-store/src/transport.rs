@@ -33,4 +33,10 @@ pub trait Transport: Send + Sync + 'static {
         request: Vec<u8>,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<Vec<u8>, TransportError>>;
+
+    /// Whether there is a connection to `target`, as far as is known: `false` = a call would fail at once.
+    fn is_connected(&self, target: NodeId) -> bool {
+        let _ = target;
+        true
+    }
 }

@@ -150,6 +150,29 @@ async fn without_a_majority_nothing_is_accepted_and_the_answer_names_what_is_mis
     cluster.stop().await;
 }
 
+/// Its lease still runs: without looking at its connections it would append, and could not say what becomes of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_raft_leader_that_knows_that_nobody_hears_it_appends_nothing() {
+    let cluster = Cluster::founded(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    cluster.get(leader).must_set("before").await;
+    for other in cluster.followers(leader) {
+        cluster.net.close(leader, other.id).await;
+    }
+    let last = cluster.get(leader).handle.status().last_log;
+    let answer = cluster
+        .get(leader)
+        .handle
+        .propose(monitor("lost"), SECOND / 2)
+        .await;
+    assert!(matches!(answer, Proposal::NoMajority(_)), "{answer:?}");
+    assert_eq!(cluster.get(leader).handle.status().last_log, last);
+    cluster.net.heal().await;
+    cluster.get(leader).must_set("after").await;
+    assert!(cluster.nodes.iter().all(|n| !n.has("lost")));
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_restart_of_all_nodes_forgets_nothing_and_repeats_no_change() {
     let mut cluster = Cluster::founded(3, RaftSettings::default()).await;

@@ -30,6 +30,8 @@ pub(crate) struct Net {
     cut: RwLock<BTreeSet<(NodeId, NodeId)>>,
     /// Swallowed, as a paused process.
     silent: RwLock<BTreeSet<(NodeId, NodeId)>>,
+    /// No connection, and known to be none.
+    closed: RwLock<BTreeSet<(NodeId, NodeId)>>,
 }
 
 struct Port {
@@ -59,6 +61,11 @@ impl Transport for Port {
         }
         .boxed()
     }
+
+    fn is_connected(&self, target: NodeId) -> bool {
+        let closed = self.net.closed.try_read();
+        closed.is_ok_and(|closed| !closed.contains(&(self.me, target)))
+    }
 }
 
 impl Net {
@@ -85,6 +92,12 @@ impl Net {
         }
     }
 
+    /// Requests between the two hang, but it is known that there is no connection any more.
+    pub(crate) async fn close(&self, a: NodeId, b: NodeId) {
+        self.silence(a, b).await;
+        self.closed.write().await.extend([(a, b), (b, a)]);
+    }
+
     /// Requests between the two hang.
     pub(crate) async fn silence(&self, a: NodeId, b: NodeId) {
         self.silent.write().await.extend([(a, b), (b, a)]);
@@ -93,6 +106,7 @@ impl Net {
     pub(crate) async fn heal(&self) {
         self.cut.write().await.clear();
         self.silent.write().await.clear();
+        self.closed.write().await.clear();
     }
 }
 

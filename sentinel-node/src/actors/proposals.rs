@@ -159,6 +159,7 @@ async fn ask(raft: &RaftHandle, command: Command) -> Result<(), ControlError> {
         Err(ControlError::NoMajority(missing)) => {
             Err(ControlError::NoMajority(with_addresses(missing, &raft.state())))
         }
+        Err(ControlError::Unknown(why)) => Err(ControlError::Unknown(with_addresses(why, &raft.state()))),
         other => other,
     }
 }
@@ -231,8 +232,12 @@ impl Inner {
             Some(port) => port(master.clone()).await?,
             None => self.default_choice()?,
         };
-        for _ in 0..EPOCH_ATTEMPTS {
+        for attempt in 0..EPOCH_ATTEMPTS {
             let command = forced(&self.raft.state(), &master, &choice, self.clock.wall())?;
+            if attempt == 0 {
+                // Sentinel's log line for this command: after the checks, before the events.
+                tracing::info!("Executing user requested FAILOVER of '{master}'");
+            }
             match ask(&self.raft, command).await {
                 // Another failover took the epoch, or the group was switched: look again.
                 Err(ControlError::Rejected(Rejection::Stale(_))) => {}

@@ -58,4 +58,10 @@ impl Transport for PeerTransport {
             }
         })
     }
+
+    fn is_connected(&self, target: NodeId) -> bool {
+        let routes = self.shared.routes.load();
+        let links = routes.get(&target);
+        links.is_some_and(|links| links.iter().any(|link| link.is_open()))
+    }
 }

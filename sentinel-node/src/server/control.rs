@@ -59,11 +59,7 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
             done = Frame::Integer(i64::try_from(names.len()).unwrap_or(i64::MAX));
             control.reset(names).await
         }
-        Operation::Failover(name) => {
-            // Sentinel's log line for this command.
-            tracing::info!("Executing user requested FAILOVER of '{name}'");
-            control.failover(name).await
-        }
+        Operation::Failover(name) => control.failover(name).await,
         Operation::Save { force } => {
             return match context.settings.rewriter.save(force).await {
                 true => done,
