@@ -59,8 +59,9 @@ pub trait Control: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<(), ControlError>>;
     /// `SENTINEL RESET` of the masters that match.
     fn reset(&self, masters: Vec<MasterName>) -> BoxFuture<'static, Result<(), ControlError>>;
-    /// `SENTINEL FAILOVER`: opens a forced plan.
-    fn failover(&self, master: MasterName) -> BoxFuture<'static, Result<(), ControlError>>;
+    /// `SENTINEL FAILOVER`: opens a forced plan, or one in which the master itself hands over (`COORDINATED`).
+    fn failover(&self, master: MasterName, coordinated: bool)
+    -> BoxFuture<'static, Result<(), ControlError>>;
     /// `SENTINEL SIMULATE-FAILURE`: replaces the armed set.
     fn simulate(&self, crashes: Vec<SimulatedCrash>);
     /// `PUBLISH __sentinel__:hello`: a classic sentinel that knows this node.

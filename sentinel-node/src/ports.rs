@@ -11,7 +11,8 @@ use sentinel_core::failover::{Crash, FailoverInput, Guard, Operation, OperationR
 use sentinel_core::quorum::QuorumInput;
 use sentinel_core::replicated::Group;
 use sentinel_core::select::is_candidate;
-use sentinel_proto::MasterName;
+use sentinel_proto::info::InstanceReport;
+use sentinel_proto::{HostPort, MasterName};
 use tokio::runtime::Handle;
 
 use crate::actors::failover::ExecutePort;
@@ -49,10 +50,10 @@ pub fn reconfigured(scripts: Scripts, names: Resolver) -> ReconfigSink {
 
 /// Operations; each is sent only with a fresh authority and while its guard holds.
 #[must_use]
-pub fn execute(raft: RaftHandle, main: Handle, names: Resolver) -> ExecutePort {
+pub fn execute(raft: RaftHandle, main: Handle, view: Arc<NodeView>) -> ExecutePort {
     Arc::new(move |link, what, guard| {
         let raft = raft.clone();
-        let what = spelled(what, &names);
+        let what = spelled(what, &view, &guard.master, &link.address());
         let work = main.spawn(async move {
             let (text, master) = (format!("{what:?}"), guard.master.clone());
             let result = link
@@ -101,9 +102,18 @@ pub fn kill_script(raft: RaftHandle, main: Handle) -> KillScriptPort {
     })
 }
 
-/// A master is named to its replicas as it is to clients.
-fn spelled(what: Operation, names: &Resolver) -> Operation {
+/// A master is named to its replicas as it is to clients, and a replica to its master as that one lists it.
+fn spelled(what: Operation, view: &NodeView, group: &MasterName, instance: &HostPort) -> Operation {
+    let names = &view.names;
     match what {
+        Operation::HandOver { to, ms } => {
+            let info = view.instance(group, instance).and_then(|i| i.info_text.clone());
+            let listed = info.map(|text| InstanceReport::parse(text.as_bytes()).replicas);
+            let same = |listed: &HostPort| names.same(listed, &to);
+            let listed = listed.and_then(|replicas| replicas.into_iter().find(same));
+            let to = listed.unwrap_or_else(|| names.shown(&to));
+            Operation::HandOver { to, ms }
+        }
         Operation::Follow {
             master,
             resume_writes,

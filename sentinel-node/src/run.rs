@@ -95,7 +95,7 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
         events: ports::events(&hub, &scripts, &names),
         reconfigured: ports::reconfigured(scripts, names.clone()),
         propose: gateway.propose_port(),
-        execute: ports::execute(raft.clone(), Handle::current(), names.clone()),
+        execute: ports::execute(raft.clone(), Handle::current(), Arc::clone(&view)),
         outgoing,
         kill_script: ports::kill_script(raft.clone(), Handle::current()),
     };

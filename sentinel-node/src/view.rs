@@ -158,6 +158,8 @@ pub struct GroupView {
     pub executing: Option<&'static str>,
     /// The open plan was forced by SENTINEL FAILOVER.
     pub forced: bool,
+    /// The open plan was asked for by SENTINEL FAILOVER ... COORDINATED.
+    pub coordinated: bool,
     /// Last opinion of each sentinel, this one included, with the time it arrived.
     pub opinions: BTreeMap<NodeId, (Opinion, MonoTime)>,
 }

@@ -152,6 +152,54 @@ async fn flags_follow_the_snapshots() {
 }
 
 #[tokio::test]
+async fn a_coordinated_failover_needs_a_master_that_knows_the_command() {
+    let mut server = start(|_| {});
+    let mut client = Client::connect(&server).await;
+    let unable = "NOGOODPRIMARY Primary does not support FAILOVER command";
+    for (request, reply) in [
+        ("SENTINEL FAILOVER m COORDINATED", unable),
+        (
+            "SENTINEL FAILOVER m FORCED",
+            "ERR Unknown failover option specified",
+        ),
+        (
+            "SENTINEL FAILOVER nosuch FORCED",
+            "ERR No such master with that name",
+        ),
+        (
+            "SENTINEL FAILOVER nosuch coordinated",
+            "ERR No such master with that name",
+        ),
+    ] {
+        assert_eq!(client.text(request).await, reply, "{request}");
+        assert!(server.writes.try_recv().is_err(), "{request}");
+    }
+    let now = server.context.clock.mono();
+    let mut able = healthy(6379, ReportedRole::Master, now);
+    able.info_text = Some(Arc::from("role:master\r\nmaster_failover_state:no-failover\r\n"));
+    server.view.instances.load()[&(name("m"), at(6379))].store(Arc::new(able));
+    assert_eq!(client.text("SENTINEL FAILOVER m COORDINATED").await, "OK");
+    assert_eq!(
+        server.writes.try_recv().ok().as_deref(),
+        Some("failover m coordinated")
+    );
+    let soft = GroupView {
+        executing: Some("wait_promotion"),
+        coordinated: true,
+        ..GroupView::default()
+    };
+    server
+        .view
+        .groups
+        .store(Arc::new([(name("m"), Arc::new(soft))].into()));
+    let master = fields(&client.ask("SENTINEL MASTER m").await);
+    assert_eq!(
+        field(&master, "flags"),
+        "master,failover_in_progress,coordinated_failover"
+    );
+}
+
+#[tokio::test]
 async fn without_a_majority_only_what_was_verified_is_answered() {
     for (setting, verified, answered) in [
         (StaleReads::Auto, true, true),

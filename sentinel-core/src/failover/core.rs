@@ -346,6 +346,7 @@ impl FailoverCore {
         let crash = self.armed.contains(&Crash::AfterPromotion);
         match what {
             Operation::Follow { .. } => super::reconf::followed(work, &instance, result, now),
+            Operation::Release { .. } => super::coordinated::released(work, &instance, result, now),
             _ => {
                 let promoted = super::drive::advance(work, &instance, &what, result, now, wall);
                 if promoted && crash {
@@ -371,15 +372,12 @@ impl FailoverCore {
         };
         if state != work.shown {
             work.shown = state;
-            let forced = scene
-                .group
-                .plan
-                .as_ref()
-                .is_some_and(|p| p.cause == PlanCause::Forced);
+            let cause = scene.group.plan.as_ref().map(|p| &p.cause);
             effects.push(FailoverEffect::Executing {
                 master: scene.name.clone(),
                 state,
-                forced,
+                forced: cause == Some(&PlanCause::Forced),
+                coordinated: cause == Some(&PlanCause::Coordinated),
             });
         }
         if state.is_none() {

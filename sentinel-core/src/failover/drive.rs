@@ -26,7 +26,7 @@ const GIVE_UP_REPLICA_MS: u64 = 500;
 /// Writes are paused for at most this long; a client that waits sees a delay, not an error.
 const PAUSE_MS: u64 = 5_000;
 /// Offsets are compared this often while writes are paused.
-const OFFSET_POLL_MS: u64 = 3;
+pub(super) const OFFSET_POLL_MS: u64 = 3;
 
 impl FailoverCore {
     /// One look at an open plan that this node executes.
@@ -95,6 +95,15 @@ impl FailoverCore {
         if attempt.promoted_at.is_some() {
             return self.switch(scene, plan, replica, effects);
         }
+        if plan.cause == PlanCause::Coordinated && self.hand_over(scene, plan, replica, effects) {
+            return;
+        }
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return;
+        };
+        let Some(attempt) = work.attempt.as_mut() else {
+            return;
+        };
         let (not_before, first_failure) = (attempt.not_before, attempt.first_failure);
         if scene.now.ms_since(attempt.started) > scene.group.options.failover_timeout_ms {
             return self.propose(scene, close(scene, plan, PlanOutcome::ReplicaTimeout), effects);
@@ -116,9 +125,18 @@ impl FailoverCore {
     }
 
     fn send_promotion(&mut self, scene: &Scene<'_>, replica: &HostPort, effects: &mut Vec<FailoverEffect>) {
-        if !self.execute(scene, replica, Operation::Promote, effects) {
-            return;
+        if self.execute(scene, replica, Operation::Promote, effects) {
+            self.announce_waiting(scene, replica, effects);
         }
+    }
+
+    /// `+failover-state-wait-promotion`, once an attempt.
+    pub(super) fn announce_waiting(
+        &mut self,
+        scene: &Scene<'_>,
+        replica: &HostPort,
+        effects: &mut Vec<FailoverEffect>,
+    ) {
         let Some(attempt) = self.work.get_mut(scene.name).and_then(|w| w.attempt.as_mut()) else {
             return;
         };
@@ -247,7 +265,7 @@ impl FailoverCore {
     }
 }
 
-fn close(scene: &Scene<'_>, plan: &Plan, outcome: PlanOutcome) -> Command {
+pub(super) fn close(scene: &Scene<'_>, plan: &Plan, outcome: PlanOutcome) -> Command {
     Command::Close {
         master: scene.name.clone(),
         failover_epoch: plan.failover_epoch,
@@ -311,6 +329,9 @@ pub(super) fn advance(
     let Some(attempt) = work.attempt.as_mut() else {
         return false;
     };
+    if let Some(promoted) = super::coordinated::advance(attempt, what, result, now, wall) {
+        return promoted;
+    }
     match (what, result) {
         (_, OperationResult::Denied(_)) => retry(attempt, now),
         (Operation::CutConnections { .. }, OperationResult::Unreachable(_)) => fail(attempt, now),
@@ -357,7 +378,7 @@ pub(super) fn advance(
     false
 }
 
-fn offset_of(
+pub(super) fn offset_of(
     role: Option<&RoleReport>,
     report: Option<&sentinel_proto::info::InstanceReport>,
 ) -> Option<u64> {
@@ -374,7 +395,7 @@ fn fail(attempt: &mut Attempt, now: MonoTime) {
 }
 
 /// 0.1 s doubling to 5 s.
-fn retry(attempt: &mut Attempt, now: MonoTime) {
+pub(super) fn retry(attempt: &mut Attempt, now: MonoTime) {
     attempt.tries = attempt.tries.saturating_add(1);
     let pause = 100u64
         .saturating_mul(1 << attempt.tries.saturating_sub(1).min(6))

@@ -8,6 +8,7 @@
 //! plan.phase   executor's work
 //! Opened       fresh reports -> select -> propose Choose           (none: propose Close no-good-replica)
 //! Chosen       forced: pause writes, wait for equal offsets
+//!              coordinated: the master hands over by itself      (does not work out: resume writes, propose Close)
 //!              promote, confirm by ROLE -> propose Switch          (unreachable: Choose the next candidate)
 //! Switched     point the others at the new master, parallel-syncs at a time -> propose Close
 //! no plan      raft_leader: demote a replica that is a master, re-point a replica of the wrong master
@@ -20,6 +21,7 @@
 //! References: sentinel.c `sentinelFailoverStateMachine`, `sentinelReconfReconfNextSlave`; DESIGN.md section 6.
 //! Deviation: stock Sentinel waits for the next INFO at each step and 8 s before demoting; here the reply counts.
 
+mod coordinated;
 mod core;
 mod drive;
 mod reconf;

@@ -110,6 +110,7 @@ impl FailoverCore {
         };
         let switched_since = *attempt.switched_since.get_or_insert(scene.now);
         let loss_bound_bytes = attempt.loss_bound_bytes;
+        let handed_over = plan.cause == PlanCause::Coordinated && attempt.was_handed_over();
         let needs = needs(work, scene);
         for (replica, need) in &needs {
             announce(work, scene, replica, (*need, patience), effects);
@@ -117,20 +118,24 @@ impl FailoverCore {
         let parallel = usize::try_from(scene.group.options.parallel_syncs)
             .unwrap_or(1)
             .max(1);
+        let releasing = handed_over && self.release(scene, plan, effects);
         for (replica, need) in &needs {
-            let forced = plan.cause == PlanCause::Forced && *replica == plan.old_address;
+            let forced = plan.cause.is_requested() && *replica == plan.old_address;
             // A master whose writes are paused is demoted at once, without waiting for another probe of it.
             let untouched = self
                 .work
                 .get(scene.name)
                 .is_some_and(|w| !w.repairs.contains_key(replica));
-            let need = if forced && untouched {
+            let need = if forced && untouched && !handed_over {
                 Need::Demotion
             } else {
                 *need
             };
             let room = |work: &Work| syncing(work, scene.now, patience) < parallel;
+            // What a probe saw of it before it handed over is out of date; its release says what it is now.
+            let asked = forced && handed_over && !self.is_released(scene, replica);
             let may_act = match need {
+                _ if asked => false,
                 Need::Demotion => true,
                 Need::Correction => self.work.get(scene.name).is_some_and(room),
                 _ => false,
@@ -142,9 +147,10 @@ impl FailoverCore {
                 self.follow(scene, replica, need, forced, effects);
             }
         }
-        let pending = needs
-            .iter()
-            .any(|(replica, need)| self.holds_plan_open(scene, replica, *need));
+        let pending = releasing
+            || needs
+                .iter()
+                .any(|(replica, need)| self.holds_plan_open(scene, replica, *need));
         let timed_out = scene.now.ms_since(switched_since) > scene.group.options.failover_timeout_ms;
         let outcome = match (pending, timed_out) {
             (false, _) => PlanOutcome::Done,

@@ -11,6 +11,8 @@ const EXECUTOR_GRACE_MS: u64 = 100;
 const PROGRESS_PATIENCE_MS: u64 = 3_000;
 /// ... and for a forced plan, which may wait for offsets to become equal.
 const FORCED_PATIENCE_MS: u64 = 12_000;
+/// A step that may take all of failover-timeout gets this much longer.
+const TIMEOUT_GRACE_MS: u64 = 5_000;
 
 impl FailoverCore {
     /// One look at a plan of another executor: the raft_leader takes it over when it has to.
@@ -32,8 +34,13 @@ impl FailoverCore {
             return;
         }
         let seen = work.plan_seen.as_ref().map_or(scene.now, |(_, at)| *at);
+        let whole_timeout = scene
+            .group
+            .options
+            .failover_timeout_ms
+            .saturating_add(TIMEOUT_GRACE_MS);
         let patience = match (&plan.phase, &plan.cause) {
-            (Phase::Switched { .. }, _) => scene.group.options.failover_timeout_ms.saturating_add(5_000),
+            (Phase::Switched { .. }, _) | (_, PlanCause::Coordinated) => whole_timeout,
             (_, PlanCause::Forced) => FORCED_PATIENCE_MS,
             _ => PROGRESS_PATIENCE_MS,
         };

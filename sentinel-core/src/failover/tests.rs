@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use sentinel_proto::info::InstanceReport;
 use sentinel_proto::role::{ReplicaLink, RoleReport};
 
+#[path = "coordinated_tests.rs"]
+mod coordinated;
+
 use super::*;
 use crate::fixture::{at, name, options, three_nodes};
 use crate::instance::{InstanceFacts, ReplicationLink, Report, ReportedRole};
@@ -22,6 +25,12 @@ struct Server {
     paused: bool,
     refuses: Option<&'static str>,
     kinship: Kinship,
+    /// `FAILOVER TO` is waiting for this replica.
+    handing_to: Option<HostPort>,
+    /// Does what `FAILOVER TO` asks at once; else it waits.
+    hands_over: bool,
+    /// Does what it is told, but the answer is lost.
+    is_mute: bool,
 }
 
 struct World {
@@ -51,6 +60,9 @@ impl World {
             paused: false,
             refuses: None,
             kinship: Kinship::Ours,
+            handing_to: None,
+            hands_over: true,
+            is_mute: false,
         };
         let servers = BTreeMap::from([
             (at(6379), server(None)),
@@ -98,6 +110,10 @@ impl World {
                 odown_quorum: 2,
             }
         };
+        self.open_for(cause, executor, choice);
+    }
+
+    fn open_for(&mut self, cause: PlanCause, executor: NodeId, choice: Option<HostPort>) {
         let command = Command::OpenFailover {
             master: name(),
             config_epoch: self.group().config_epoch,
@@ -173,7 +189,12 @@ impl World {
             let _ = writeln!(self.transcript, "  {instance} unreachable");
             return OperationResult::Unreachable("down".into());
         }
-        if let Some(error) = server.refuses.filter(|_| *what == Operation::Promote) {
+        let ordered = matches!(what, Operation::Promote | Operation::HandOver { .. });
+        let refusal = server.refuses.filter(|_| ordered);
+        if let Some(error) = refusal {
+            // What comes before FAILOVER in the transaction was done.
+            server.paused |= matches!(what, Operation::HandOver { .. });
+            let _ = writeln!(self.transcript, "  {instance} refuses");
             return OperationResult::Refused(error.into());
         }
         let text = match what {
@@ -208,19 +229,17 @@ impl World {
                 "CLIENT UNPAUSE".to_owned()
             }
             Operation::ReadRole => "ROLE".to_owned(),
+            Operation::ReadReplication => "INFO".to_owned(),
+            Operation::HandOver { .. } | Operation::CallOff | Operation::Release { .. } => {
+                match self.hand_over(instance, what) {
+                    Ok(text) => text,
+                    Err(error) => return OperationResult::Refused(error.to_owned()),
+                }
+            }
             Operation::CutConnections { of } => format!("CLIENT KILL of {}", of.short()),
         };
         let _ = writeln!(self.transcript, "  {instance} {text}");
-        let server = self.servers[instance].clone();
-        let report = InstanceReport {
-            master_repl_offset: Some(server.offset),
-            ..InstanceReport::default()
-        };
-        let report = matches!(what, Operation::PauseWrites { .. }).then(|| Box::new(report));
-        OperationResult::Done {
-            role: Some(role(&server)),
-            report,
-        }
+        self.servers[instance].answer(what)
     }
 
     /// Gives the core what its monitors would see now.

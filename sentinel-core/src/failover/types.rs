@@ -43,6 +43,23 @@ pub enum Operation {
     KillScript,
     /// `ROLE` (or `INFO replication`).
     ReadRole,
+    /// `INFO replication`: for what ROLE does not tell, the state of a hand-over.
+    ReadReplication,
+    /// To a master: MULTI, CLIENT PAUSE `<ms>` WRITE, FAILOVER TO `<replica>` TIMEOUT `<ms>`, EXEC; then
+    /// `INFO replication`. Refused when the server does not take the order; writes may be paused all the same.
+    HandOver {
+        /// The replica.
+        to: HostPort,
+        /// Milliseconds for both.
+        ms: u64,
+    },
+    /// `FAILOVER ABORT`, then `INFO replication`. That there is nothing to abort is no refusal.
+    CallOff,
+    /// MULTI, CONFIG REWRITE, CLIENT KILL TYPE normal, CLIENT KILL TYPE pubsub, CLIENT UNPAUSE, EXEC; then ROLE.
+    Release {
+        /// Only if it says that it is a replica: writes must not be resumed on a second master. Refused if not.
+        demoted: bool,
+    },
     /// MULTI, SLAVEOF NO ONE, CONFIG REWRITE, CLIENT KILL TYPE normal, CLIENT KILL TYPE pubsub, EXEC; then ROLE.
     Promote,
     /// The same with SLAVEOF `<master>`; then, when asked, CLIENT UNPAUSE; then ROLE.
@@ -180,6 +197,8 @@ pub enum FailoverEffect {
         state: Option<&'static str>,
         /// Forced by SENTINEL FAILOVER.
         forced: bool,
+        /// Asked for by SENTINEL FAILOVER ... COORDINATED.
+        coordinated: bool,
     },
     /// `reconf_sent`, `reconf_inprog`, `reconf_done`, `promoted` of a replica; `None` = none.
     ReplicaFlag(MasterName, HostPort, Option<&'static str>),

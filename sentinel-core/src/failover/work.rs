@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sentinel_proto::types::{HostPort, MasterName, WallTime};
 
+use super::coordinated::Handover;
 use super::types::{FailoverEffect, Operation};
 use crate::instance::InstanceFacts;
 use crate::replicated::{Group, Phase, Plan};
@@ -75,6 +76,7 @@ pub(super) struct Attempt {
     pub(super) target: Option<(HostPort, MonoTime)>,
     pub(super) cut: BTreeSet<HostPort>,
     pub(super) revoke: Revoke,
+    pub(super) handover: Handover,
     pub(super) tries: u32,
     pub(super) first_failure: Option<MonoTime>,
     pub(super) not_before: Option<MonoTime>,
@@ -84,6 +86,9 @@ pub(super) struct Attempt {
     pub(super) waiting_announced: bool,
     pub(super) loss_bound_bytes: Option<u64>,
     pub(super) switched_since: Option<MonoTime>,
+    /// Servers that have sent their clients away after a coordinated hand-over.
+    pub(super) released: BTreeSet<HostPort>,
+    pub(super) release_not_before: Option<MonoTime>,
 }
 
 /// Revocation of a master that can still be reached.
@@ -108,6 +113,7 @@ impl Attempt {
             target: None,
             cut: BTreeSet::new(),
             revoke: Revoke::Idle,
+            handover: Handover::at_start_of(plan),
             tries: 0,
             first_failure: None,
             not_before: None,
@@ -116,6 +122,8 @@ impl Attempt {
             waiting_announced: false,
             loss_bound_bytes: None,
             switched_since: None,
+            released: BTreeSet::new(),
+            release_not_before: None,
         }
     }
 }

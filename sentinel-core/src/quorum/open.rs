@@ -195,6 +195,6 @@ pub(super) fn committed_agreement(group: &Group) -> Option<u32> {
         .filter(|plan| !matches!(plan.phase, Phase::Switched { .. }))?;
     match plan.cause {
         PlanCause::ObjectivelyDown { agreeing, .. } => Some(agreeing),
-        PlanCause::Forced => None,
+        PlanCause::Forced | PlanCause::Coordinated => None,
     }
 }

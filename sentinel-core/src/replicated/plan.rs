@@ -16,6 +16,16 @@ pub enum PlanCause {
     },
     /// `SENTINEL FAILOVER`: the master is revoked first (writes paused, offsets equal), then demoted.
     Forced,
+    /// `SENTINEL FAILOVER ... COORDINATED`: the master itself hands over to the chosen replica (`FAILOVER TO`).
+    Coordinated,
+}
+
+impl PlanCause {
+    /// An operator asked for it: the master may well be up, and is not to take writes after the switch.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        matches!(self, Self::Forced | Self::Coordinated)
+    }
 }
 
 /// One sentinel's evidence when the plan was opened, kept for the audit.
@@ -132,7 +142,7 @@ pub enum Step {
     Chosen,
     /// Executor replaced.
     Reassigned,
-    /// Writes paused on the old master (forced failover).
+    /// Writes paused on the old master (forced or coordinated failover).
     Revoked,
     /// `SLAVEOF NO ONE` confirmed by ROLE.
     Promoted,
@@ -196,9 +206,11 @@ pub enum PlanOutcome {
     DoneForTimeout,
     /// Nothing was promoted: no eligible replica.
     NoGoodReplica,
-    /// Nothing was promoted: the chosen replica could not be promoted within failover-timeout.
+    /// Nothing was promoted: the chosen replica could not be promoted within failover-timeout, or the master did not
+    /// hand over to it.
     ReplicaTimeout,
-    /// A forced failover was undone: the offsets did not become equal in time.
+    /// A forced failover was undone: the offsets did not become equal in time. A coordinated one: the master could not
+    /// be told in time.
     RevokeTimeout,
     /// The master came back before anything irreversible was done.
     MasterReturned,

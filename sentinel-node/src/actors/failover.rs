@@ -113,11 +113,13 @@ impl Failover {
                 master,
                 state,
                 forced,
+                coordinated,
             } => {
                 let sent = self.ports.quorum.try_send(Executing {
                     master,
                     state,
                     forced,
+                    coordinated,
                 });
                 count_if_full(sent.is_err());
             }

@@ -69,6 +69,8 @@ pub struct Executing {
     pub state: Option<&'static str>,
     /// Forced by SENTINEL FAILOVER.
     pub forced: bool,
+    /// Asked for by SENTINEL FAILOVER ... COORDINATED.
+    pub coordinated: bool,
 }
 
 /// To the supervisor.

@@ -187,6 +187,7 @@ fn answer(proposal: Proposal) -> Result<(), ControlError> {
 fn forced(
     state: &State,
     master: &MasterName,
+    cause: PlanCause,
     choice: &ForcedChoice,
     at: WallTime,
 ) -> Result<Command, ControlError> {
@@ -205,7 +206,7 @@ fn forced(
         config_epoch: group.config_epoch,
         failover_epoch: state.current_epoch.saturating_add(1),
         executor: choice.executor,
-        cause: PlanCause::Forced,
+        cause,
         evidence: choice.evidence.clone(),
         before: choice.before.clone(),
         choice: choice.choice.clone(),
@@ -227,13 +228,19 @@ impl Inner {
         }
     }
 
-    async fn failover(self: Arc<Self>, master: MasterName) -> Result<(), ControlError> {
+    async fn failover(self: Arc<Self>, master: MasterName, coordinated: bool) -> Result<(), ControlError> {
+        let cause = if coordinated {
+            PlanCause::Coordinated
+        } else {
+            PlanCause::Forced
+        };
         let choice = match self.forced_choice.get() {
             Some(port) => port(master.clone()).await?,
             None => self.default_choice()?,
         };
         for attempt in 0..EPOCH_ATTEMPTS {
-            let command = forced(&self.raft.state(), &master, &choice, self.clock.wall())?;
+            let (state, at) = (self.raft.state(), self.clock.wall());
+            let command = forced(&state, &master, cause.clone(), &choice, at)?;
             if attempt == 0 {
                 // Sentinel's log line for this command: after the checks, before the events.
                 tracing::info!("Executing user requested FAILOVER of '{master}'");
@@ -294,10 +301,14 @@ impl Control for GatewayHandle {
         self.write(Command::Reset { masters })
     }
 
-    fn failover(&self, master: MasterName) -> BoxFuture<'static, Result<(), ControlError>> {
+    fn failover(
+        &self,
+        master: MasterName,
+        coordinated: bool,
+    ) -> BoxFuture<'static, Result<(), ControlError>> {
         let inner = Arc::clone(&self.inner);
         self.on_main(async move {
-            let limit = tokio::time::timeout(FAILOVER_WITHIN, inner.failover(master));
+            let limit = tokio::time::timeout(FAILOVER_WITHIN, inner.failover(master, coordinated));
             limit
                 .await
                 .unwrap_or_else(|_| Err(ControlError::Unknown("no answer in time".to_owned())))

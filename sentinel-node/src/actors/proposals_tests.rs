@@ -73,10 +73,13 @@ async fn writes_go_through_the_log_and_refusals_come_back_by_name() {
     );
     assert_eq!(raft.state().groups[&name()].options.down_after_ms, 500);
 
-    assert_eq!(handle.failover(name()).await, Err(ControlError::NoGoodReplica));
+    assert_eq!(
+        handle.failover(name(), false).await,
+        Err(ControlError::NoGoodReplica)
+    );
     let unknown = MasterName::new("x").unwrap();
     assert_eq!(
-        handle.failover(unknown).await,
+        handle.failover(unknown, false).await,
         Err(ControlError::Rejected(Rejection::NoSuchMaster))
     );
     let member = Command::SetMember {
@@ -93,13 +96,16 @@ async fn writes_go_through_the_log_and_refusals_come_back_by_name() {
         at: now,
     };
     assert!(handle.propose_port()(add).await);
-    assert_eq!(handle.failover(name()).await, Ok(()));
+    assert_eq!(handle.failover(name(), false).await, Ok(()));
     let plan = raft.state().groups[&name()].plan.clone().expect("open");
     assert_eq!(
         (plan.executor, plan.cause, plan.failover_epoch),
         (me, PlanCause::Forced, 1)
     );
-    assert_eq!(handle.failover(name()).await, Err(ControlError::InProgress));
+    assert_eq!(
+        handle.failover(name(), false).await,
+        Err(ControlError::InProgress)
+    );
 
     assert_eq!(handle.remove(name()).await, Ok(()));
     assert_eq!(
@@ -146,7 +152,7 @@ async fn the_choice_of_a_forced_failover_comes_from_its_port() {
             })
         })
     }));
-    assert_eq!(handle.failover(name()).await, Ok(()));
+    assert_eq!(handle.failover(name(), false).await, Ok(()));
     let plan = raft.state().groups[&name()].plan.clone().expect("open");
     assert_eq!(plan.phase.replica(), Some(&at(6381)));
     raft.shutdown().await;

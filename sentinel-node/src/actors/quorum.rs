@@ -143,6 +143,7 @@ impl Quorum {
                 hold: soft.hold.as_ref().map(ToString::to_string),
                 executing: executing.and_then(|e| e.state),
                 forced: executing.is_some_and(|e| e.forced),
+                coordinated: executing.is_some_and(|e| e.coordinated),
                 opinions: soft.opinions.clone(),
             };
             groups.insert(name.clone(), Arc::new(view));

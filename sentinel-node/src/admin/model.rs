@@ -197,7 +197,7 @@ pub struct Opinion {
 pub struct Plan {
     /// Unique number; becomes the config epoch of the new address.
     pub failover_epoch: u64,
-    /// `odown` or `forced`.
+    /// `odown`, `forced` or `coordinated`.
     pub cause: String,
     /// Sentinels that agreed, for `odown`.
     pub agreeing: Option<u32>,

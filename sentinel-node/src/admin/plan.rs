@@ -10,6 +10,7 @@ pub(super) fn plan(plan: &Plan, state: &State) -> model::Plan {
     let (cause, agreeing) = match &plan.cause {
         PlanCause::ObjectivelyDown { agreeing, .. } => ("odown", Some(*agreeing)),
         PlanCause::Forced => ("forced", None),
+        PlanCause::Coordinated => ("coordinated", None),
     };
     model::Plan {
         failover_epoch: plan.failover_epoch,

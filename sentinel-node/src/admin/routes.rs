@@ -172,7 +172,7 @@ async fn failover(State(admin): State<Admin>, Path(name): Path<String>, headers:
         Ok(name) => name,
         Err(failure) => return failure.into_response(),
     };
-    changed(admin.context.control.failover(name).await)
+    changed(admin.context.control.failover(name, false).await)
 }
 
 async fn reset(State(admin): State<Admin>, Path(name): Path<String>, headers: HeaderMap) -> Response {

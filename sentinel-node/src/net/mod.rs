@@ -6,6 +6,7 @@
 
 mod command;
 mod connect;
+mod handover;
 pub mod hello;
 pub mod link;
 mod operate;

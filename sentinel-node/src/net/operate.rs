@@ -4,11 +4,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value};
 use sentinel_core::failover::{Operation, OperationResult};
 use sentinel_core::monitor::RoleAnswer;
-use sentinel_proto::HostPort;
 use sentinel_proto::info::InstanceReport;
+use sentinel_proto::role::RoleReport;
 
 use super::link::LinkSettings;
-use super::reply;
+use super::{handover, reply};
 
 /// Sends a pipeline; error replies are values, not errors.
 pub(super) async fn send(
@@ -31,11 +31,22 @@ pub(super) async fn operate(
         Operation::ResumeWrites => one(commands, settings, "CLIENT", "UNPAUSE").await,
         Operation::KillScript => one(commands, settings, "SCRIPT", "KILL").await,
         Operation::ReadRole => read_role(commands, settings).await,
-        Operation::Promote => reconfigure(commands, settings, None, false).await,
+        Operation::ReadReplication => read_replication(commands, settings).await,
+        Operation::HandOver { to, ms } => handover::hand_over(commands, settings, to, *ms).await,
+        Operation::CallOff => handover::call_off(commands, settings).await,
+        Operation::Release { demoted } => release(commands, settings, *demoted).await,
+        Operation::Promote => {
+            let order = ["SLAVEOF", "NO", "ONE"];
+            reconfigure(commands, settings, Some(&order), &COURTESIES, false).await
+        }
         Operation::Follow {
             master,
             resume_writes,
-        } => reconfigure(commands, settings, Some(master), *resume_writes).await,
+        } => {
+            let port = master.port.to_string();
+            let order = ["SLAVEOF", &master.host, &port];
+            reconfigure(commands, settings, Some(&order), &COURTESIES, *resume_writes).await
+        }
     };
     result.unwrap_or_else(|error| OperationResult::Unreachable(error.to_string()))
 }
@@ -59,14 +70,14 @@ fn done() -> OperationResult {
     }
 }
 
-fn first_error(replies: &[Value]) -> Option<OperationResult> {
+pub(super) fn first_error(replies: &[Value]) -> Option<OperationResult> {
     replies
         .iter()
         .find_map(reply::error_text)
         .map(OperationResult::Refused)
 }
 
-type Answer = Result<OperationResult, RedisError>;
+pub(super) type Answer = Result<OperationResult, RedisError>;
 
 /// Closes the command connections of a former executor.
 async fn cut(commands: &mut MultiplexedConnection, settings: &LinkSettings, short_id: &str) -> Answer {
@@ -125,7 +136,10 @@ async fn read_role(commands: &mut MultiplexedConnection, settings: &LinkSettings
 }
 
 /// The next best where ROLE is not allowed.
-async fn read_replication(commands: &mut MultiplexedConnection, settings: &LinkSettings) -> Answer {
+pub(super) async fn read_replication(
+    commands: &mut MultiplexedConnection,
+    settings: &LinkSettings,
+) -> Answer {
     let mut pipe = redis::pipe();
     pipe.cmd(settings.name("INFO")).arg("replication");
     let replies = send(commands, &pipe).await?;
@@ -140,6 +154,23 @@ async fn read_replication(commands: &mut MultiplexedConnection, settings: &LinkS
     })
 }
 
+/// A transaction after a hand-over: the clients are sent away before their paused writes would be answered. On a server
+/// that must be a replica by now (`demoted`) nothing is done if it says otherwise.
+async fn release(commands: &mut MultiplexedConnection, settings: &LinkSettings, demoted: bool) -> Answer {
+    if demoted {
+        if let OperationResult::Done {
+            role: Some(RoleReport::Master { .. }),
+            ..
+        } = read_role(commands, settings).await?
+        {
+            return Ok(OperationResult::Refused("it is still a master".to_owned()));
+        }
+    }
+    let mut courtesies: Vec<&[&str]> = COURTESIES.to_vec();
+    courtesies.push(&["CLIENT", "UNPAUSE"]);
+    reconfigure(commands, settings, None, &courtesies, false).await
+}
+
 /// The commands of the transaction after SLAVEOF: what a restricted user may be refused without harm.
 const COURTESIES: [&[&str]; 3] = [
     &["CONFIG", "REWRITE"],
@@ -151,18 +182,22 @@ const COURTESIES: [&[&str]; 3] = [
 async fn reconfigure(
     commands: &mut MultiplexedConnection,
     settings: &LinkSettings,
-    master: Option<&HostPort>,
+    order: Option<&[&str]>,
+    courtesies: &[&[&str]],
     resume_writes: bool,
 ) -> Answer {
-    let mut courtesies: Vec<&[&str]> = COURTESIES.to_vec();
+    let mut courtesies: Vec<&[&str]> = courtesies.to_vec();
+    // MULTI and the order come first.
+    let before = usize::from(order.is_some()).saturating_add(1);
     // A refused courtesy aborts the transaction: it is sent once more without that one.
-    for _ in 0..=COURTESIES.len() {
-        let pipe = transaction(settings, master, &courtesies, resume_writes);
+    for _ in 0..=courtesies.len() {
+        let pipe = transaction(settings, order, &courtesies, resume_writes);
         let replies = send(commands, &pipe).await?;
-        let exec = courtesies.len().saturating_add(2);
+        let exec = courtesies.len().saturating_add(before);
         match replies.get(exec) {
             Some(Value::Array(results)) => {
-                if let Some(error) = results.first().and_then(reply::error_text) {
+                let ordered = results.first().filter(|_| order.is_some());
+                if let Some(error) = ordered.and_then(reply::error_text) {
                     return Ok(OperationResult::Refused(error));
                 }
                 return match replies.last().map(reply::role) {
@@ -174,23 +209,23 @@ async fn reconfigure(
                 };
             }
             _ => {
-                if let Some(error) = replies.get(..2).and_then(first_error_text) {
+                if let Some(error) = replies.get(..before).and_then(first_error_text) {
                     return Ok(OperationResult::Refused(error));
                 }
                 let refused = |i: usize| {
                     replies
-                        .get(i.saturating_add(2))
+                        .get(i.saturating_add(before))
                         .and_then(reply::error_text)
                         .is_some()
                 };
-                let before = courtesies.len();
+                let asked = courtesies.len();
                 let mut index = 0;
                 courtesies.retain(|_| {
                     let keep = !refused(index);
                     index = index.saturating_add(1);
                     keep
                 });
-                if courtesies.len() == before {
+                if courtesies.len() == asked {
                     let why = replies.get(exec).and_then(reply::error_text);
                     return Ok(OperationResult::Refused(
                         why.unwrap_or_else(|| "EXEC was not answered".to_owned()),
@@ -206,26 +241,19 @@ async fn reconfigure(
     Ok(OperationResult::Refused("the transaction was refused".to_owned()))
 }
 
-fn first_error_text(replies: &[Value]) -> Option<String> {
+pub(super) fn first_error_text(replies: &[Value]) -> Option<String> {
     replies.iter().find_map(reply::error_text)
 }
 
 fn transaction(
     settings: &LinkSettings,
-    master: Option<&HostPort>,
+    order: Option<&[&str]>,
     courtesies: &[&[&str]],
     resume_writes: bool,
 ) -> Pipeline {
     let mut pipe = redis::pipe();
     pipe.cmd(settings.name("MULTI"));
-    match master {
-        None => pipe.cmd(settings.name("SLAVEOF")).arg("NO").arg("ONE"),
-        Some(master) => pipe
-            .cmd(settings.name("SLAVEOF"))
-            .arg(&master.host)
-            .arg(master.port),
-    };
-    for words in courtesies {
+    for words in order.iter().chain(courtesies) {
         let Some((command, arguments)) = words.split_first() else {
             continue;
         };

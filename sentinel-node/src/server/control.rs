@@ -26,7 +26,8 @@ pub(super) enum Operation {
     Set(MasterName, Vec<OptionChange>),
     /// Never empty.
     Reset(Vec<MasterName>),
-    Failover(MasterName),
+    /// With `true`: COORDINATED.
+    Failover(MasterName, bool),
     /// Write the file; `force` overwrites an operator's edit, too.
     Save {
         force: bool,
@@ -59,7 +60,7 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
             done = Frame::Integer(i64::try_from(names.len()).unwrap_or(i64::MAX));
             control.reset(names).await
         }
-        Operation::Failover(name) => control.failover(name).await,
+        Operation::Failover(name, coordinated) => control.failover(name, coordinated).await,
         Operation::Save { force } => {
             return match context.settings.rewriter.save(force).await {
                 true => done,

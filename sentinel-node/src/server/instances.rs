@@ -172,6 +172,8 @@ impl<'a> Reader<'a> {
         summary.flags.o_down = soft.is_some_and(|soft| soft.odown_since.is_some());
         summary.flags.failover_in_progress = failover_state.is_some();
         summary.flags.force_failover = failover_state.is_some() && soft.is_some_and(|soft| soft.forced);
+        summary.flags.coordinated_failover =
+            failover_state.is_some() && soft.is_some_and(|soft| soft.coordinated);
         let (role_reported, role_reported_ms) = self.role(view.as_deref(), WireRole::Master);
         MasterDescription {
             summary,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sentinel_core::replicated::Group;
 use sentinel_core::scripts::{ScriptJob, ScriptPhase};
 use sentinel_proto::command::{MonitorArgs, SentinelRequest, SimulatedFailure, SimulationReply};
+use sentinel_proto::info::InstanceReport;
 use sentinel_proto::reply::sentinel::{CachedInfo, ScriptTiming};
 use sentinel_proto::reply::{ErrorReply, help, sentinel as replies};
 use sentinel_proto::resp::{Frame, parse_integer};
@@ -94,12 +95,28 @@ fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, Er
     Ok(Action::Reply(frame))
 }
 
+/// Whether the master knows the command FAILOVER: since Redis 6.2 its INFO tells how far one is.
+fn hands_over(context: &Context, name: &MasterName) -> bool {
+    let state = context.view.state.load();
+    let group = state.groups.get(name);
+    let master = group.and_then(|group| context.view.instance(name, &group.address));
+    let info = master.and_then(|master| master.info_text.clone());
+    info.is_some_and(|text| InstanceReport::parse(text.as_bytes()).failover_state.is_some())
+}
+
 /// The requests that change something, or hand the connection over.
 fn write(context: &Context, request: SentinelRequest) -> Result<Action, ErrorReply> {
     let operation = match request {
         SentinelRequest::Monitor(args) => monitor(context, &args)?,
         SentinelRequest::Remove(name) => Operation::Remove(existing(context, &name)?),
-        SentinelRequest::Failover { master, .. } => Operation::Failover(existing(context, &master)?),
+        SentinelRequest::Failover { master, coordinated } => {
+            let name = existing(context, &master)?;
+            let coordinated = coordinated?;
+            if coordinated && !hands_over(context, &name) {
+                return Err(ErrorReply::no_good_primary());
+            }
+            Operation::Failover(name, coordinated)
+        }
         SentinelRequest::Set {
             master,
             pairs,

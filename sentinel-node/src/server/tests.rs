@@ -45,7 +45,7 @@ impl Control for NoWrites {
     fn reset(&self, _: Vec<MasterName>) -> Answer {
         refuse()
     }
-    fn failover(&self, _: MasterName) -> Answer {
+    fn failover(&self, _: MasterName, _: bool) -> Answer {
         refuse()
     }
     fn simulate(&self, _: Vec<SimulatedCrash>) {}

@@ -212,8 +212,9 @@ impl Control for Recorder {
         self.record(format!("reset {masters:?}"))
     }
 
-    fn failover(&self, master: MasterName) -> Answer {
-        self.record(format!("failover {master}"))
+    fn failover(&self, master: MasterName, coordinated: bool) -> Answer {
+        let coordinated = if coordinated { " coordinated" } else { "" };
+        self.record(format!("failover {master}{coordinated}"))
     }
 
     fn simulate(&self, crashes: Vec<SimulatedCrash>) {

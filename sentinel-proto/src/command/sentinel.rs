@@ -49,12 +49,12 @@ pub enum SentinelRequest {
     },
     /// RESET: a glob-style pattern, with case.
     Reset(Bytes),
-    /// FAILOVER.
+    /// FAILOVER. The option is looked at after the master was found: an error in it is the second answer.
     Failover {
         /// Name of the master.
         master: String,
-        /// COORDINATED was given.
-        coordinated: bool,
+        /// Whether COORDINATED was given, or the error of another word.
+        coordinated: Result<bool, ErrorReply>,
     },
     /// CKQUORUM.
     CkQuorum(String),
@@ -310,9 +310,9 @@ pub(super) fn reset(words: &[Bytes]) -> Parsed {
 
 pub(super) fn failover(words: &[Bytes]) -> Parsed {
     let coordinated = match rest(words, 3) {
-        [] => false,
-        [word] if word.eq_ignore_ascii_case(b"coordinated") => true,
-        [_] => return Err(ErrorReply::failover_option()),
+        [] => Ok(false),
+        [word] if word.eq_ignore_ascii_case(b"coordinated") => Ok(true),
+        [_] => Err(ErrorReply::failover_option()),
         _ => return Err(ErrorReply::wrong_arity("sentinel|failover")),
     };
     request(SentinelRequest::Failover {

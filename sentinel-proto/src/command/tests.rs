@@ -251,7 +251,6 @@ fn config_and_debug_give_pairs() {
             "SENTINEL DEBUG foo",
             "ERR Unknown option or number of arguments for SENTINEL DEBUG 'foo'",
         ),
-        ("SENTINEL FAILOVER m now", "ERR Unknown failover option specified"),
         (
             "SENTINEL RAFT nope",
             "ERR unknown subcommand 'nope'. Try SENTINEL HELP.",
@@ -259,6 +258,18 @@ fn config_and_debug_give_pairs() {
         ("COMMAND GETKEYS ping", "ERR The command has no key arguments"),
     ] {
         assert_eq!(refusal(line).unwrap().to_string(), text, "{line}");
+    }
+}
+
+#[test]
+fn an_unknown_option_of_a_failover_is_found_after_its_master() {
+    for (line, coordinated) in [
+        ("SENTINEL FAILOVER m", Ok(false)),
+        ("SENTINEL failover m Coordinated", Ok(true)),
+        ("SENTINEL FAILOVER m now", Err(ErrorReply::failover_option())),
+    ] {
+        let master = "m".to_owned();
+        assert_eq!(sentinel(line), SentinelRequest::Failover { master, coordinated });
     }
 }
 

@@ -364,6 +364,12 @@ impl ErrorReply {
         Self::raw("NOGOODSLAVE No suitable replica to promote")
     }
 
+    /// FAILOVER ... COORDINATED of a master that has no FAILOVER command.
+    #[must_use]
+    pub fn no_good_primary() -> Self {
+        Self::raw("NOGOODPRIMARY Primary does not support FAILOVER command")
+    }
+
     /// FAILOVER with a second word other than COORDINATED.
     #[must_use]
     pub fn failover_option() -> Self {
