@@ -72,7 +72,7 @@ fn one_hand_over(cluster: &mut Cluster, round: usize) -> Result<()> {
         missing.len()
     );
     ensure!(missing.is_empty(), "acknowledged writes are lost: {missing:?}");
-    // Its connection is closed, and one to the new master may be, too.
+    // Its connection is closed once; on a slow machine its patience may have ended before.
     ensure!(written.errors <= 2, "the writer saw {} errors", written.errors);
     cluster.wait_ready()?;
     let info = cluster.server_at(old)?.info("replication")?;

@@ -232,8 +232,8 @@ impl FailoverCore {
         }
     }
 
-    /// After the switch: both servers rewrite their files, send their clients away and take writes again. Returns
-    /// whether one of them still has to.
+    /// After the switch: both servers rewrite their files, send their clients away and take writes again; the new master
+    /// first, so that those whom the old one sends to it are not sent away again. Returns whether one still has to.
     pub(super) fn release(
         &mut self,
         scene: &Scene<'_>,
@@ -241,7 +241,8 @@ impl FailoverCore {
         effects: &mut Vec<FailoverEffect>,
     ) -> bool {
         let mut pending = false;
-        for (instance, demoted) in [(&plan.old_address, true), (&scene.group.address, false)] {
+        let new = &scene.group.address;
+        for (instance, demoted) in [(new, false), (&plan.old_address, true)] {
             let Some(work) = self.work.get_mut(scene.name) else {
                 return false;
             };
@@ -256,6 +257,9 @@ impl FailoverCore {
                 continue;
             }
             pending |= reachable;
+            if demoted && work.on_the_way.contains_key(new) {
+                continue;
+            }
             if let Some(not_before) = attempt.release_not_before.filter(|t| *t > scene.now) {
                 wake_at(work, not_before);
                 continue;
