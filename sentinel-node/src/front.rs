@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
 use crate::admin;
 use crate::config::{Config, os_text};
@@ -20,12 +21,12 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Opens the client ports, and the admin port unless it is off.
+    /// Opens the client ports, to be served by the runtime `clients`, and the admin port unless it is off.
     ///
     /// # Errors
     /// Text for the log: the process cannot run without them.
-    pub async fn open(config: &Config, tls: Option<&Tls>) -> Result<Self, String> {
-        let mut clients = Bound::default();
+    pub async fn open(config: &Config, tls: Option<&Tls>, clients: &Handle) -> Result<Self, String> {
+        let mut clients = Bound::on(clients);
         let backlog = config.tcp_backlog;
         if config.port != 0 {
             clients.tcp(&config.bind, config.port, backlog, None)?;

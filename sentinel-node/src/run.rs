@@ -29,9 +29,9 @@ use crate::peers::{Founder, FounderSettings, PeerSecret, PeerSettings, PeerTimin
 use crate::pubsub::Hub;
 use crate::rewriting::{Requests, Rewriter, Source};
 use crate::scripts::{ScriptPaths, Scripts};
-use crate::server::{Context, Settings};
+use crate::server::{ClientThread, Context, Settings};
 use crate::signals::stop_on_signals;
-use crate::supervise::Systemd;
+use crate::supervise::{Pulse, Systemd};
 use crate::tls::Tls;
 use crate::view::NodeView;
 use crate::{ports, seeding};
@@ -48,16 +48,19 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let read = settings.acl.read_file(&config);
     read.map_err(|reason| anyhow!(reason))?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime
-        .context("cannot start the runtime")?
-        .block_on(serve(config, settings))
+    let runtime = runtime.context("cannot start the runtime")?;
+    let clients = ClientThread::start().context("cannot start the thread of the clients")?;
+    let status = runtime.block_on(serve(config, settings, clients.handle()));
+    clients.stop();
+    status
 }
 
-async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
+/// `clients`: the runtime on which they are served.
+async fn serve(config: Config, settings: Settings, clients: &Handle) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock::start());
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    let (tls, listeners) = open_listeners(&config, &clock).await?;
+    let (tls, listeners) = open_listeners(&config, &clock, clients).await?;
     let dir = open_dir(&config).await?;
     let pidfile = config.pidfile.as_deref().and_then(PidFile::write);
     tracing::info!("Sentinel ID is {}", dir.myid());
@@ -104,7 +107,8 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
     let founding = founder_settings(&config);
     let founder = Founder::start(founding, peers.clone(), raft.clone(), Arc::clone(&clock));
 
-    let say_ready = watch_over(&config, &actors, &view, &stop);
+    let pulse = ClientThread::pulse(clients, actors.pulse());
+    let say_ready = watch_over(&config, pulse, &view, &stop);
     let (context, requests) = context(settings, &config, (view, hub), gateway, &peers, &clock, &stop);
     listeners.serve(&context, &config, recorder());
     say_ready();
@@ -123,12 +127,12 @@ async fn serve(config: Config, settings: Settings) -> anyhow::Result<ExitCode> {
 /// Tells systemd how things are, if it started this process. To be called once clients are served: what is returned.
 fn watch_over(
     config: &Config,
-    actors: &Actors,
+    pulse: Pulse,
     view: &Arc<NodeView>,
     stop: &CancellationToken,
 ) -> impl FnOnce() + use<> {
     let systemd = Systemd::from_environment(config.supervised);
-    let (pulse, view, stop) = (actors.pulse(), Arc::clone(view), stop.clone());
+    let (view, stop) = (Arc::clone(view), stop.clone());
     move || {
         if let Some(systemd) = systemd {
             systemd.say_ready();
@@ -170,9 +174,13 @@ fn start_scripts(
     Scripts::start(dir, view, hub, clock).context("cannot watch the end of scripts")
 }
 
-async fn open_listeners(config: &Config, clock: &SharedClock) -> anyhow::Result<(Option<Tls>, Listeners)> {
+async fn open_listeners(
+    config: &Config,
+    clock: &SharedClock,
+    clients: &Handle,
+) -> anyhow::Result<(Option<Tls>, Listeners)> {
     let tls = Tls::load(&config.tls, clock)?;
-    let opened = Listeners::open(config, tls.as_ref()).await;
+    let opened = Listeners::open(config, tls.as_ref(), clients).await;
     let listeners = opened.map_err(|reason| anyhow!(reason))?;
     Ok((tls, listeners))
 }

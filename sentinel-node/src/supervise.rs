@@ -1,8 +1,8 @@
 //! A service manager that watches this process: what it is told, and when.
 //!
 //! systemd gets `READY=1` once clients are served, `STATUS=` when that changes, `STOPPING=1`, and, where the unit has a
-//! `WatchdogSec=`, `WATCHDOG=1` twice in that time. The latter only while both halves of the process answer: the runtime,
-//! which runs the task that sends it, and the thread of the actors, which is asked each time. A process that is stuck is
+//! `WatchdogSec=`, `WATCHDOG=1` twice in that time. The latter only while all parts of the process answer: the runtime,
+//! which runs the task that sends it, and the threads of the actors and of the clients, which are asked each time. A process that is stuck is
 //! killed and started again by systemd, and safety comes from the log.
 //!
 //! References: server.c `redisIsSupervised`, `redisCommunicateSystemd`; sd_notify(3), sd_watchdog_enabled(3).
@@ -25,7 +25,7 @@ use crate::view::NodeView;
 /// How often the status line is looked at where there is no watchdog.
 const STATUS_PERIOD: Duration = Duration::from_secs(5);
 
-/// Asks the thread of the actors for a sign of life.
+/// Asks threads for a sign of life.
 pub type Pulse = Box<dyn Fn() -> oneshot::Receiver<()> + Send>;
 
 /// The service manager that started this process, as far as the file allows one; shown by INFO.
@@ -87,7 +87,7 @@ impl Systemd {
             let answers = matches!(tokio::time::timeout(period, pulse()).await, Ok(Ok(())));
             if !answers && !silent {
                 tracing::warn!(
-                    "The actors do not answer; the watchdog of systemd is not told that this process lives"
+                    "The actors or the clients' thread do not answer; the watchdog of systemd is not told that this process lives"
                 );
             }
             silent = !answers;

@@ -38,6 +38,18 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// Lets the current runtime watch it from now on. Beneath TLS it cannot be taken out: there its old runtime goes on
+    /// watching it, and must live as long.
+    ///
+    /// # Errors
+    /// When there are no descriptors left; the connection is gone.
+    pub fn adopt(self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => Ok(Self::Tcp(TcpStream::from_std(stream.into_std()?)?)),
+            other => Ok(other),
+        }
+    }
+
     /// Address of this end; `None` = a Unix socket, or the connection is gone.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {

@@ -16,7 +16,7 @@ use super::settings::Live;
 use crate::net::stream::Stream;
 use crate::server::Parameters;
 
-/// Takes over a client connection that asked to become a peer connection. Called on a tokio runtime.
+/// Takes over a client connection that asked to become a peer connection. Called on the runtime of the clients.
 pub trait PeerAcceptor: Send + Sync + 'static {
     /// `unread`: bytes that came after the request; `version`, `cluster_id` and `auth`: its arguments.
     fn accept(&self, stream: Stream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>);
@@ -28,7 +28,12 @@ pub trait PeerAcceptor: Send + Sync + 'static {
 impl PeerAcceptor for Peers {
     fn accept(&self, stream: Stream, unread: BytesMut, version: u32, cluster_id: String, auth: Vec<Bytes>) {
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { serve(shared, stream, unread, version, cluster_id, auth).await });
+        // Many clients must not hold up what sentinels tell each other.
+        self.shared.runtime.spawn(async move {
+            if let Ok(stream) = stream.adopt() {
+                serve(shared, stream, unread, version, cluster_id, auth).await;
+            }
+        });
     }
 
     fn reconfigure(&self, parameters: &Parameters) {

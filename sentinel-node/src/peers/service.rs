@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use sentinel_proto::peer::{Opinion, PeerBody, PeerHello};
 use sentinel_proto::{HostPort, NodeId, SentinelId};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
@@ -73,6 +74,8 @@ pub(super) type Routes = BTreeMap<NodeId, Vec<Arc<Link>>>;
 
 /// Shared by all tasks of the peer layer.
 pub(super) struct Shared {
+    /// Where the tasks of the peer layer run.
+    pub(super) runtime: Handle,
     pub(super) settings: PeerSettings,
     pub(super) clock: SharedClock,
     pub(super) view: Arc<NodeView>,
@@ -151,6 +154,7 @@ impl Peers {
         let allowed = settings.listed.iter().filter_map(HostPort::ip).collect();
         let (cluster_id, initialised) = identity;
         let shared = Arc::new(Shared {
+            runtime: Handle::current(),
             census: watch::Sender::new(Arc::new(Census::default())),
             live: ArcSwap::from_pointee(Live::of(&settings)),
             settings,

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use sentinel_proto::reply::ErrorReply;
 use sentinel_proto::resp::{Frame, Protocol};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::BindAddress;
@@ -23,8 +24,9 @@ use super::sockets::{self, Incoming, Listener, TlsRules};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Open listeners.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bound {
+    runtime: Handle,
     listeners: Vec<Listener>,
     /// Addresses of those of TCP.
     pub addresses: Vec<SocketAddr>,
@@ -35,6 +37,16 @@ pub struct Bound {
 const RESERVED_PEERS: u32 = 64;
 
 impl Bound {
+    /// None yet. Connections will be served by this runtime.
+    #[must_use]
+    pub fn on(runtime: &Handle) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            listeners: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+
     /// Opens the listeners of `bind` and a port, in TLS where `tls` is given.
     ///
     /// # Errors
@@ -46,6 +58,7 @@ impl Bound {
         backlog: u32,
         tls: Option<&Arc<ArcSwap<ServerConfig>>>,
     ) -> Result<(), String> {
+        let _on = self.runtime.enter();
         for (listener, local) in open(addresses, port, backlog)? {
             self.addresses.push(local);
             self.listeners.push(match tls {
@@ -61,6 +74,7 @@ impl Bound {
     /// # Errors
     /// Text for the log.
     pub fn unix(&mut self, path: &Path, mode: Option<u32>, backlog: u32) -> Result<(), String> {
+        let _on = self.runtime.enter();
         self.listeners.push(sockets::listen_unix(path, mode, backlog)?);
         Ok(())
     }
@@ -129,7 +143,7 @@ pub fn serve(context: &Arc<Context>, bound: Bound) {
     tokio::spawn(super::rates::sample(Arc::clone(context)));
     for listener in bound.listeners {
         let context = Arc::clone(context);
-        tokio::spawn(async move {
+        bound.runtime.spawn(async move {
             let stop = context.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -7,6 +7,8 @@
 //!                             +-- SENTINEL PEER: the stream goes to the PeerAcceptor
 //! ```
 //!
+//! - All of it runs on one thread ([`ClientThread`]); what waits for the disk or the network beyond the client is a task
+//!   elsewhere.
 //! - Requests of one connection are answered in order; a batch of pipelined requests is answered with one write.
 //! - Reads never wait: they are answered from [`NodeView`](crate::view::NodeView) in the connection's task.
 //! - Memory: an idle connection holds no buffer; a connection that does not read its replies is not read from;
@@ -38,6 +40,7 @@ mod sockets;
 mod stale;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 pub(crate) use auth::same as same_secret;
 pub use clients::{ClientInfo, Clients};
@@ -45,3 +48,4 @@ pub use context::{Context, Counters, NoPeers, Settings};
 pub use listen::{Bound, serve};
 pub use open_files::{OpenFiles, raise_open_files};
 pub use parameters::Parameters;
+pub use thread::ClientThread;

@@ -1,4 +1,4 @@
-//! Buffers of a worker thread, lent to connections while they are active: an idle connection holds none.
+//! Buffers of the thread of the clients, lent to connections while they are active: an idle connection holds none.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use bytes::BytesMut;
 const BUFFER_BYTES: usize = 16 * 1024;
 /// Larger buffers are not kept.
 const KEEP_BYTES: usize = 256 * 1024;
-/// Buffers kept per worker thread.
+/// Buffers kept per thread.
 const KEEP_COUNT: usize = 8;
 
 thread_local! {

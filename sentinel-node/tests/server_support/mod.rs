@@ -155,7 +155,7 @@ pub fn start(change: impl FnOnce(&mut Config)) -> Server {
         Settings::from_config(&config),
         CancellationToken::new(),
     ));
-    let mut bound = server::Bound::default();
+    let mut bound = server::Bound::on(&tokio::runtime::Handle::current());
     bound.tcp(&config.bind, 0, 511, None).unwrap();
     let addr = bound.addresses[0];
     server::serve(&context, bound);
