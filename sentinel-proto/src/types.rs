@@ -1,5 +1,6 @@
 //! Names, identities, addresses and wall-clock time.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -50,6 +51,13 @@ impl MasterName {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Finds a name as a request spells it. What is no name is not found.
+impl Borrow<str> for MasterName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

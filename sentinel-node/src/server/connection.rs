@@ -66,7 +66,7 @@ struct Connection {
     input: BytesMut,
     output: BytesMut,
     deliveries: Option<mpsc::UnboundedReceiver<Delivery>>,
-    memo: Option<Memo>,
+    memo: Memo,
     /// `maxclients` is reached: only `SENTINEL PEER` is served.
     peer_only: bool,
 }
@@ -102,7 +102,7 @@ pub(super) async fn serve(context: Arc<Context>, stream: Stream, addr: Endpoint,
         input: BytesMut::new(),
         output: BytesMut::new(),
         deliveries: None,
-        memo: None,
+        memo: Memo::default(),
         peer_only,
         context,
         stream,
@@ -153,7 +153,7 @@ impl Connection {
                 biased;
                 () = &mut closed => return End::Closed,
                 delivery = next(&mut self.deliveries) => self.deliver(delivery),
-                () = self.info.recheck.notified() => {
+                () = self.info.recheck.notified(), if self.deliveries.is_some() => {
                     if !self.session.refresh(&self.context.acl) || !self.session.may_listen() {
                         return End::Closed;
                     }
@@ -273,7 +273,7 @@ impl Connection {
 
     /// The fast path: repetitions of the last address query.
     fn answer_repeated(&mut self) -> u64 {
-        let Some(memo) = &self.memo else { return 0 };
+        let memo = &self.memo;
         if self.context.pause.may_hold()
             || !self.decoder.is_idle()
             || !memo.is_valid(&self.context.view)
@@ -285,7 +285,7 @@ impl Connection {
     }
 
     async fn answer(&mut self, words: Vec<Bytes>, close: &CancellationToken) -> Result<Option<End>, ()> {
-        self.memo = None;
+        self.memo.forget();
         if self.peer_only && !is_peer(&words) {
             self.refuse_client();
             return Err(());
@@ -298,10 +298,12 @@ impl Connection {
         self.decoder.set_authenticated(self.session.is_authenticated());
         self.publish_labels();
         if let Action::Address(frame, version) = action {
-            if self.session.reply_mode == ReplyMode::On {
-                self.memo = Memo::new(&words, &frame, self.session.protocol, version);
-            }
+            let (start, is_sent) = (self.output.len(), self.session.reply_mode == ReplyMode::On);
             self.reply(&frame);
+            if is_sent {
+                let reply = self.output.get(start..).unwrap_or_default();
+                self.memo.remember(&words, reply, version);
+            }
             return Ok(None);
         }
         self.act(action, close).await

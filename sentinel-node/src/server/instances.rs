@@ -39,6 +39,20 @@ pub(crate) struct Reader<'a> {
     stale_reads: StaleReads,
 }
 
+/// The answer of `get-master-addr-by-name`; `None` = null array. By far the most frequent request: it looks at the applied
+/// state only, unless this node is on its own.
+pub(super) fn master_address(view: &NodeView, stale_reads: StaleReads, name: &str) -> Option<HostPort> {
+    let state = view.state.load();
+    let group = state.groups.get(name)?;
+    let may_name = view.has_majority.load(Ordering::Relaxed)
+        || may_name(
+            stale_reads,
+            false,
+            view.instance(&group.name, &group.address).as_deref(),
+        );
+    may_name.then(|| view.names.shown(&group.address))
+}
+
 impl<'a> Reader<'a> {
     pub(crate) fn new(view: &'a NodeView, now: MonoTime, stale_reads: StaleReads) -> Self {
         Self {
@@ -59,8 +73,7 @@ impl<'a> Reader<'a> {
 
     /// A group by its name as it came over the wire.
     pub(crate) fn group(&self, name: &str) -> Option<&Arc<Group>> {
-        let name = MasterName::new(name).ok()?;
-        self.state.groups.get(&name)
+        self.state.groups.get(name)
     }
 
     pub(crate) fn group_view(&self, group: &Group) -> Option<&Arc<GroupView>> {
@@ -90,12 +103,6 @@ impl<'a> Reader<'a> {
                 false,
                 self.instance(group, &group.address).as_deref(),
             )
-    }
-
-    /// The answer of `get-master-addr-by-name`; `None` = null array.
-    pub(crate) fn master_address(&self, name: &str) -> Option<HostPort> {
-        let group = self.group(name)?;
-        self.may_name(group).then(|| self.shown(&group.address))
     }
 
     /// An address as clients are told it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use sentinel_proto::resp::{Frame, Protocol};
+use sentinel_proto::resp::encode_command;
 
 use crate::view::NodeView;
 
@@ -29,28 +29,37 @@ impl Version {
     }
 }
 
-/// One remembered request.
-#[derive(Debug)]
+/// The last request, if it was an address query. Its buffers are used again and again.
+#[derive(Debug, Default)]
 pub(super) struct Memo {
-    request: Bytes,
-    reply: Bytes,
-    version: Version,
+    request: BytesMut,
+    reply: BytesMut,
+    /// What the reply was made from; `None` = nothing is remembered.
+    version: Option<Version>,
 }
 
 impl Memo {
-    /// Remembers `words` with their reply; `version` is what the reply was made from.
-    pub(super) fn new(words: &[Bytes], reply: &Frame, protocol: Protocol, version: Version) -> Option<Self> {
-        let request = Frame::command(words).to_bytes(Protocol::Resp2);
-        (request.len() <= MAX_REQUEST_BYTES).then(|| Self {
-            request,
-            reply: reply.to_bytes(protocol),
-            version,
-        })
+    /// Another request came.
+    pub(super) fn forget(&mut self) {
+        self.version = None;
     }
 
-    /// True while the answer is still right.
+    /// Remembers `words` with the bytes of their reply; `version` is what the reply was made from.
+    pub(super) fn remember(&mut self, words: &[Bytes], reply: &[u8], version: Version) {
+        if words.iter().map(Bytes::len).sum::<usize>() > MAX_REQUEST_BYTES {
+            return self.forget();
+        }
+        self.request.clear();
+        encode_command(words, &mut self.request);
+        self.reply.clear();
+        self.reply.extend_from_slice(reply);
+        self.version = Some(version);
+    }
+
+    /// True while there is an answer that is still right.
     pub(super) fn is_valid(&self, view: &NodeView) -> bool {
-        view.has_majority.load(Ordering::Relaxed) && self.version == Version::of(view)
+        self.version
+            .is_some_and(|version| view.has_majority.load(Ordering::Relaxed) && version == Version::of(view))
     }
 
     /// Answers identical requests at the start of `input`; returns how many.
@@ -68,6 +77,7 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use sentinel_core::replicated::State;
+    use sentinel_proto::resp::{Frame, Protocol};
     use sentinel_proto::{NodeId, SentinelId};
 
     use super::*;
@@ -78,7 +88,9 @@ mod tests {
         let view = NodeView::new(NodeId(1), SentinelId::from_bytes([1; 20]), Arc::clone(&state));
         view.has_majority.store(true, Ordering::Relaxed);
         let words = ["SENTINEL", "get-master-addr-by-name", "m"].map(Bytes::from);
-        let memo = Memo::new(&words, &Frame::OK, Protocol::Resp2, Version::of(&view)).unwrap();
+        let mut memo = Memo::default();
+        assert!(!memo.is_valid(&view));
+        memo.remember(&words, b"+OK\r\n", Version::of(&view));
         let request = Frame::command(&words).to_bytes(Protocol::Resp2);
         let mut input = BytesMut::from(&request.repeat(3)[..]);
         input.extend_from_slice(b"*1\r\n");
@@ -94,9 +106,14 @@ mod tests {
         view.has_majority.store(true, Ordering::Relaxed);
         view.names.set_policy(true, true);
         assert!(!memo.is_valid(&view));
-        let memo = Memo::new(&words, &Frame::OK, Protocol::Resp2, Version::of(&view)).unwrap();
+        memo.remember(&words, b"+OK\r\n", Version::of(&view));
         assert!(memo.is_valid(&view));
         view.state.store(Arc::new(State::default()));
+        assert!(!memo.is_valid(&view));
+        memo.remember(&words, b"+OK\r\n", Version::of(&view));
+        memo.forget();
+        assert!(!memo.is_valid(&view));
+        memo.remember(&[Bytes::from(vec![b'm'; 257])], b"", Version::of(&view));
         assert!(!memo.is_valid(&view));
     }
 }

@@ -20,7 +20,7 @@ use crate::tuning::Tuning;
 use super::context::Context;
 use super::control::Operation;
 use super::dispatch::Action;
-use super::instances::Reader;
+use super::instances::{Reader, master_address};
 use super::memo::Version;
 use super::parameters::{self, Change, Parameters};
 use super::set;
@@ -45,8 +45,8 @@ fn try_perform(context: &Context, request: SentinelRequest) -> Result<Action, Er
     let frame = match request {
         SentinelRequest::GetMasterAddr(name) => {
             let version = Version::of(&context.view);
-            let reader = reader(context);
-            let frame = replies::master_address(reader.master_address(&name).as_ref());
+            let address = master_address(&context.view, context.settings.stale_reads, &name);
+            let frame = replies::master_address(address.as_ref());
             return Ok(Action::Address(frame, version));
         }
         SentinelRequest::Masters => {

@@ -1,8 +1,6 @@
 //! Frames to bytes, for protocol 2 or 3.
 
-use std::io::Write as _;
-
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::frame::Frame;
 
@@ -63,6 +61,14 @@ pub fn encode(frame: &Frame, protocol: Protocol, out: &mut BytesMut) {
     }
 }
 
+/// Appends a request: an array of bulk strings, as a client sends a command.
+pub fn encode_command<T: AsRef<[u8]>>(words: &[T], out: &mut BytesMut) {
+    header(out, b'*', count(words.len()));
+    for word in words {
+        bulk(out, word.as_ref());
+    }
+}
+
 impl Frame {
     /// The frame as bytes of its own; [`encode`] appends to an existing buffer instead.
     #[must_use]
@@ -79,9 +85,29 @@ fn count(len: usize) -> i64 {
 
 fn header(out: &mut BytesMut, kind: u8, number: i64) {
     out.put_u8(kind);
-    // Writing to a BytesMut cannot fail: it grows.
-    let _ = write!(out.writer(), "{number}");
+    decimal(out, number);
     out.put_slice(b"\r\n");
+}
+
+/// Every element has a header, and `write!` takes longer for its number than all the rest of it.
+fn decimal(out: &mut BytesMut, number: i64) {
+    if number < 0 {
+        out.put_u8(b'-');
+    }
+    // 64 bits have at most 20 digits.
+    let mut digits = [b'0'; 20];
+    let mut rest = number.unsigned_abs();
+    let mut used = 0usize;
+    for digit in digits.iter_mut().rev() {
+        *digit = u8::try_from(rest % 10).unwrap_or(0).saturating_add(b'0');
+        used = used.saturating_add(1);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let start = digits.len().saturating_sub(used);
+    out.put_slice(digits.get(start..).unwrap_or_default());
 }
 
 fn line(out: &mut BytesMut, kind: u8, text: &[u8]) {

@@ -16,7 +16,7 @@ mod request;
 mod words;
 
 pub use decode::FrameDecoder;
-pub use encode::{Protocol, encode};
+pub use encode::{Protocol, encode, encode_command};
 pub use frame::Frame;
 pub use limits::{Limits, ProtocolError};
 pub use number::parse_integer;

@@ -194,6 +194,14 @@ fn frames_are_written_for_each_protocol() {
 }
 
 #[test]
+fn numbers_are_written_as_everywhere() {
+    for number in [i64::MIN, -10, -1, 0, 9, 10, 4096, i64::MAX] {
+        let bytes = Frame::Integer(number).to_bytes(Protocol::Resp2);
+        assert_eq!(bytes, format!(":{number}\r\n"));
+    }
+}
+
+#[test]
 fn attributes_are_dropped_and_malformed_frames_refused() {
     let (found, error) = frames(
         Limits::REPLY,
@@ -287,7 +295,9 @@ proptest! {
     fn requests_round_trip(words in vec(vec(text(), 1..6), 1..5), cuts in vec(any::<usize>(), 0..10)) {
         let mut out = BytesMut::new();
         for request in &words {
-            encode(&Frame::command(request), Protocol::Resp2, &mut out);
+            let start = out.len();
+            encode_command(request, &mut out);
+            prop_assert_eq!(&out[start..], &Frame::command(request).to_bytes(Protocol::Resp2));
         }
         let (found, error) = requests(Limits::CLIENT, &out, &cuts);
         prop_assert_eq!(error, None);
