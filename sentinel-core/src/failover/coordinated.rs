@@ -1,7 +1,7 @@
 //! A coordinated failover: the master itself hands over to the chosen replica, by `FAILOVER TO`.
 //!
 //! ```text
-//! Idle --HandOver--> Accepted --role:slave--> Handed     replica says role:master -> Switch, then Release both
+//! Idle --HandOver--> Accepted --role:slave--> Handed     replica says role:master -> Release it, Switch, Release the other
 //!   \                   |  \                    \
 //!    \ refused, or no   |   \ master gone        \ replica does not show up
 //!     v answer          |    v                    v
@@ -31,7 +31,7 @@ use super::drive::{OFFSET_POLL_MS, close, offset_of, retry};
 use super::types::{FailoverEffect, Operation, OperationResult};
 use super::work::{Attempt, Scene, Work, wake_at};
 use crate::instance::InstanceFacts;
-use crate::replicated::{Phase, Plan, PlanOutcome};
+use crate::replicated::{Phase, Plan, PlanCause, PlanOutcome};
 use crate::time::MonoTime;
 
 /// With less than this left of failover-timeout nothing is begun.
@@ -232,8 +232,31 @@ impl FailoverCore {
         }
     }
 
-    /// After the switch: both servers rewrite their files, send their clients away and take writes again; the new master
-    /// first, so that those whom the old one sends to it are not sent away again. Returns whether one still has to.
+    /// The new master sends its clients away before the switch, so that nobody who comes because of it is sent away again.
+    /// Returns whether to wait; without an answer the switch is not held up, and it is sent again afterwards.
+    pub(super) fn release_promoted(
+        &mut self,
+        scene: &Scene<'_>,
+        plan: &Plan,
+        replica: &HostPort,
+        effects: &mut Vec<FailoverEffect>,
+    ) -> bool {
+        let Some(work) = self.work.get_mut(scene.name) else {
+            return false;
+        };
+        let handed_over = |a: &Attempt| plan.cause == PlanCause::Coordinated && a.was_handed_over();
+        let Some(attempt) = work.attempt.as_ref().filter(|a| handed_over(a)) else {
+            return false;
+        };
+        if attempt.released.contains(replica) || attempt.release_not_before.is_some() {
+            return false;
+        }
+        self.execute(scene, replica, Operation::Release { demoted: false }, effects);
+        true
+    }
+
+    /// After the switch: the servers rewrite their files, send their clients away and take writes again. Returns whether
+    /// one still has to.
     pub(super) fn release(
         &mut self,
         scene: &Scene<'_>,
@@ -241,8 +264,7 @@ impl FailoverCore {
         effects: &mut Vec<FailoverEffect>,
     ) -> bool {
         let mut pending = false;
-        let new = &scene.group.address;
-        for (instance, demoted) in [(new, false), (&plan.old_address, true)] {
+        for (instance, demoted) in [(&plan.old_address, true), (&scene.group.address, false)] {
             let Some(work) = self.work.get_mut(scene.name) else {
                 return false;
             };
@@ -257,9 +279,6 @@ impl FailoverCore {
                 continue;
             }
             pending |= reachable;
-            if demoted && work.on_the_way.contains_key(new) {
-                continue;
-            }
             if let Some(not_before) = attempt.release_not_before.filter(|t| *t > scene.now) {
                 wake_at(work, not_before);
                 continue;

@@ -83,7 +83,13 @@ fn old_master(world: &mut World) -> &mut Server {
 }
 
 fn opened(hands_over: bool) -> World {
+    opened_with(hands_over, |_, _, _| {})
+}
+
+/// All that is not waited for happens in here.
+fn opened_with(hands_over: bool, before: fn(&mut World, &HostPort, &Operation)) -> World {
     let mut world = World::new();
+    world.before = Some(before);
     old_master(&mut world).hands_over = hands_over;
     // What was reported before the switch is from before it.
     world.now = world.now.plus(1);
@@ -109,7 +115,7 @@ fn assert_master_writable(world: &World, outcome: &PlanOutcome) {
 }
 
 #[test]
-fn the_master_hands_over_and_both_servers_are_released_after_the_switch() {
+fn the_master_hands_over_and_both_servers_are_released() {
     let mut world = opened(true);
     world.run(400);
     let (ms, timeout) = (PlanOutcome::Done, options().failover_timeout_ms);
@@ -118,6 +124,7 @@ fn the_master_hands_over_and_both_servers_are_released_after_the_switch() {
         "commit: choose 127.0.0.1:6380",
         "6379 FAILOVER TO 127.0.0.1 6380 TIMEOUT ",
         "6380 ROLE",
+        "6380 release",
         "commit: switch to 127.0.0.1:6380",
         "6379 release",
         "commit: close done",
@@ -129,7 +136,6 @@ fn the_master_hands_over_and_both_servers_are_released_after_the_switch() {
             world.transcript
         );
     }
-    position(&world, "6380 release");
     position(&world, "+failover-state-wait-promotion slave 127.0.0.1:6380");
     let told = &world.transcript;
     assert!(
@@ -259,6 +265,22 @@ fn a_lost_answer_to_the_order_is_made_up_for_by_asking() {
     }
 }
 
+#[test]
+fn a_switch_is_not_held_up_by_a_new_master_that_does_not_answer() {
+    let mut world = opened_with(true, |world, instance, what| {
+        let lost = matches!(what, Operation::Release { demoted: false });
+        world.servers.get_mut(instance).unwrap().is_mute = lost && world.group().address == at(6379);
+    });
+    world.run(800);
+    let told = &world.transcript;
+    assert_eq!(told.matches("6380 release").count(), 2, "{told}");
+    assert!(
+        position(&world, "6380 release") < position(&world, "commit: switch"),
+        "{told}"
+    );
+    assert_eq!(world.group().history[0].outcome, PlanOutcome::Done, "{told}");
+}
+
 /// A former executor died at each point: before it sent the order, while the master is at it, after it was done.
 #[test]
 fn a_successor_continues_from_what_the_servers_say() {
@@ -297,8 +319,7 @@ fn a_successor_continues_from_what_the_servers_say() {
 /// Writes must never be resumed on a second master: one that took itself back is demoted first.
 #[test]
 fn an_old_master_that_took_itself_back_is_demoted_before_it_takes_writes() {
-    let mut world = opened(true);
-    world.before = Some(|world, instance, what| {
+    let mut world = opened_with(true, |world, instance, what| {
         let server = world.servers.get_mut(instance).unwrap();
         match what {
             Operation::Release { demoted: true } => server.follows = None,
@@ -308,13 +329,40 @@ fn an_old_master_that_took_itself_back_is_demoted_before_it_takes_writes() {
     });
     world.run(1_000);
     assert_eq!(world.group().address, at(6380));
-    assert_eq!(
-        world.servers[&at(6379)].follows,
-        Some(at(6380)),
-        "{}",
-        world.transcript
-    );
-    assert!(!world.servers[&at(6379)].paused, "{}", world.transcript);
+    position(&world, "6379 SLAVEOF 127.0.0.1 6380");
+    let old = &world.servers[&at(6379)];
+    assert_eq!(old.follows, Some(at(6380)), "{}", world.transcript);
+    assert!(!old.paused, "{}", world.transcript);
+}
+
+/// The answer to the operation of this number is lost.
+fn lose_answer<const NUMBER: usize>(world: &mut World, instance: &HostPort, _: &Operation) {
+    let done = world.lines().iter().filter(|l| l.starts_with("  127")).count();
+    world.servers.get_mut(instance).unwrap().is_mute = done == NUMBER;
+}
+
+#[test]
+fn a_lost_answer_to_any_operation_changes_nothing_in_the_end() {
+    let faults = [
+        lose_answer::<0>,
+        lose_answer::<1>,
+        lose_answer::<2>,
+        lose_answer::<3>,
+        lose_answer::<4>,
+        lose_answer::<5>,
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        let mut world = opened_with(true, fault);
+        world.run(5_000);
+        let told = format!("{number}: {}", world.transcript);
+        assert_eq!(world.group().address, at(6380), "{told}");
+        assert_eq!(world.group().history[0].outcome, PlanOutcome::Done, "{told}");
+        assert!(!world.transcript.contains("NO ONE"), "{told}");
+        assert!(world.servers.values().all(|s| !s.paused), "{told}");
+        let master = Some(at(6380));
+        let follow = |port| world.servers[&at(port)].follows == master;
+        assert!(follow(6379) && follow(6381), "{told}");
+    }
 }
 
 /// A server is away for a while, from any moment on: the plan ends, and the group is whole, with nobody paused.

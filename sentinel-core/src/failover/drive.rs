@@ -93,6 +93,9 @@ impl FailoverCore {
         };
         notice_promotion(attempt, work.instances.get(replica), scene);
         if attempt.promoted_at.is_some() {
+            if self.release_promoted(scene, plan, replica, effects) {
+                return;
+            }
             return self.switch(scene, plan, replica, effects);
         }
         if plan.cause == PlanCause::Coordinated && self.hand_over(scene, plan, replica, effects) {
