@@ -1,5 +1,6 @@
 //! Requests that wait for something: writes through [`Control`](crate::control::Control), and the client table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -168,11 +169,17 @@ pub(super) async fn clients(context: &Context, me: u64, operation: ClientsOperat
     match operation {
         ClientsOperation::Info => (lines(all.iter().filter(|client| client.id == me), now), false),
         ClientsOperation::List(filter) => {
-            let wanted = |client: &&Arc<ClientInfo>| {
-                filter.kind.is_none_or(|kind| is_kind(client, kind))
-                    && filter.ids.as_ref().is_none_or(|ids| ids.contains(&client.id))
+            let of_kind = |client: &&Arc<ClientInfo>| filter.kind.is_none_or(|kind| is_kind(client, kind));
+            let listed = match filter.ids {
+                None => lines(all.iter().filter(of_kind), now),
+                // In the order of the request, and as often as it says.
+                Some(ids) => {
+                    let by_id: BTreeMap<u64, &Arc<ClientInfo>> =
+                        all.iter().map(|client| (client.id, client)).collect();
+                    lines(ids.iter().filter_map(|id| by_id.get(id).copied()), now)
+                }
             };
-            (lines(all.iter().filter(wanted), now), false)
+            (listed, false)
         }
         ClientsOperation::KillAddress(address) => {
             let found = all.iter().find(|client| client.addr.to_string() == address);
