@@ -9,6 +9,7 @@ mod inform;
 mod normal;
 mod normal_acl;
 mod reply;
+mod several;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};

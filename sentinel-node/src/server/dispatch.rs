@@ -88,7 +88,11 @@ pub(super) fn dispatch(context: &Context, session: &mut Session, words: &[Bytes]
 }
 
 fn checked(context: &Context, session: &mut Session, words: &[Bytes]) -> Result<Request, Action> {
-    let spec = called(context, words)?;
+    let spec = called(context, words).inspect_err(|error| {
+        if error.is_unknown() {
+            session.note_command("");
+        }
+    })?;
     session.note_command(spec.name);
     if !is_peer(words) {
         if !session.is_authenticated() && !spec.before_auth() {

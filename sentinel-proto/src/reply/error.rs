@@ -98,6 +98,12 @@ impl ErrorReply {
         ))
     }
 
+    /// The command, or its subcommand, does not exist.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.0.starts_with("ERR unknown ")
+    }
+
     /// A subcommand that does not exist.
     #[must_use]
     pub fn unknown_subcommand(container: &str, given: &[u8]) -> Self {
