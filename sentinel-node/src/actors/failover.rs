@@ -1,6 +1,6 @@
 //! Shell of [`FailoverCore`]: one per node.
 //!
-//! Mailbox 8192; monitors coalesce when it is full. Operations run on the main runtime; their guard is checked there,
+//! Mailbox 8192; monitors coalesce when it is full. Operations run in the tasks of the links; their guard is checked there,
 //! against the newest applied state and a fresh authority, right before the first byte is sent.
 
 use std::collections::BTreeMap;

@@ -192,7 +192,7 @@ impl Supervisor {
         self.cells.insert(key.clone(), Arc::clone(&cell));
 
         let (clock, ports) = (Arc::clone(&self.parts.clock), self.parts.ports.clone());
-        let (runtime, links) = (self.parts.runtime.clone(), self.parts.links.clone());
+        let links = self.parts.links.clone();
         let (initial, target) = (settings.clone(), key.clone());
         let monitor = Monitor::create(move |ctx| {
             let address = actix::AsyncContext::address(ctx);
@@ -200,7 +200,8 @@ impl Supervisor {
                 // A monitor that has ended needs no more news.
                 address.send(Observed(input)).map(|_| ()).boxed()
             });
-            let link = LinkHandle::start(initial, &runtime, sink);
+            // On this thread: what delays a reply, delays the judge of its absence just as long.
+            let link = LinkHandle::start(initial, &Handle::current(), sink);
             let change = LinkChanged {
                 master: target.0,
                 address: target.1,

@@ -1,7 +1,7 @@
 //! Connections to Redis servers: connect, authenticate, probe, command. No decisions. Also what all connections of the
 //! node are made of: [`stream::Stream`] and [`outgoing::Outgoing`].
 //!
-//! Each instance has two connections with a task each on the main runtime, so that a probe never queues behind
+//! Each instance has two connections with a task each, on the thread of the actors, so that a probe never queues behind
 //! INFO or a failover command. The tasks live until their [`link::LinkHandle`] is dropped.
 
 mod command;
