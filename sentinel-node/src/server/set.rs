@@ -72,8 +72,7 @@ fn script(
 fn rename(pair: &SetPair) -> Result<OptionChange, ErrorReply> {
     let new = pair.second.clone().unwrap_or_default();
     for name in [&pair.value, &new] {
-        // A blank or control character in a command name would never be a command.
-        if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if name.is_empty() {
             return Err(ErrorReply::set_invalid(&pair.option, name));
         }
     }
