@@ -77,12 +77,15 @@ pub fn is_candidate(connected: bool, sdown: bool, priority: u32, role: ReportedR
     connected && !sdown && priority > 0 && role == ReportedRole::Replica
 }
 
-/// Whether nothing is known that excludes it; an older report will do.
-pub(crate) fn may_be_eligible(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -> bool {
-    matches!(
-        refuse(replica, context, now),
-        None | Some(RefusalReason::StaleReport)
-    )
+/// How long a replica's link to its master may have been down, in milliseconds.
+#[must_use]
+pub fn tolerated_link_down_ms(master_down_ms: u64, down_after_ms: u64) -> u64 {
+    master_down_ms.saturating_add(down_after_ms.saturating_mul(10))
+}
+
+/// Whether the replica could be chosen.
+pub(crate) fn is_eligible(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -> bool {
+    refuse(replica, context, now).is_none()
 }
 
 fn ranked_lower(replica: &InstanceFacts) -> Refusal {
@@ -149,10 +152,7 @@ fn refuse(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -
     if report.link == ReplicationLink::Syncing {
         return Some(RefusalReason::Syncing);
     }
-    let tolerated = context
-        .master_down_ms
-        .saturating_add(context.down_after_ms.saturating_mul(10));
-    if report.link_down_ms > tolerated {
+    if report.link_down_ms > tolerated_link_down_ms(context.master_down_ms, context.down_after_ms) {
         return Some(RefusalReason::LinkDownTooLong);
     }
     None

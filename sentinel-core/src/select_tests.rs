@@ -44,11 +44,8 @@ fn pick(replicas: &[InstanceFacts]) -> Selection {
     };
     let of_group = replicas.iter().collect::<Vec<_>>();
     let selection = select(&of_group, &context, NOW);
-    let possible = of_group
-        .iter()
-        .filter(|r| may_be_eligible(r, &context, NOW))
-        .count();
-    assert!(possible >= usize::from(selection.chosen.is_some()));
+    let possible = of_group.iter().filter(|r| is_eligible(r, &context, NOW)).count();
+    assert_eq!(possible > 0, selection.chosen.is_some());
     selection
 }
 

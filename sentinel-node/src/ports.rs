@@ -10,7 +10,7 @@ use raft_store::{Authority, RaftHandle};
 use sentinel_core::failover::{Crash, FailoverInput, Guard, Operation, OperationResult};
 use sentinel_core::quorum::QuorumInput;
 use sentinel_core::replicated::Group;
-use sentinel_core::select::is_candidate;
+use sentinel_core::select::{is_candidate, tolerated_link_down_ms};
 use sentinel_proto::info::InstanceReport;
 use sentinel_proto::{HostPort, MasterName};
 use tokio::runtime::Handle;
@@ -190,6 +190,9 @@ fn choose_forced(
 ) -> Result<ForcedChoice, ControlError> {
     let state = view.state.load();
     if let Some(group) = state.groups.get(master) {
+        if group.plan.is_some() {
+            return Err(ControlError::InProgress);
+        }
         if !has_candidate(view, group) {
             return Err(ControlError::NoGoodReplica);
         }
@@ -209,5 +212,14 @@ fn has_candidate(view: &NodeView, group: &Group) -> bool {
         .replicas
         .keys()
         .filter_map(|replica| view.instance(&group.name, replica));
-    replicas.any(|r| is_candidate(r.connected, r.sdown_since.is_some(), r.priority, r.role))
+    let master = view.instance(&group.name, &group.address);
+    // Links to a master that is down are down, too: how long is left to the choice.
+    let tolerated = match master.and_then(|master| master.sdown_since) {
+        Some(_) => u64::MAX,
+        None => tolerated_link_down_ms(0, group.options.down_after_ms),
+    };
+    replicas.any(|r| {
+        let candidate = is_candidate(r.connected, r.sdown_since.is_some(), r.priority, r.role);
+        candidate && r.master_link_down_ms <= tolerated
+    })
 }

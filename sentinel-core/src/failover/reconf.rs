@@ -20,6 +20,8 @@ const RECONNECT_PATIENCE_MS: u64 = 1_500;
 const REPAIR_PAUSE_MS: u64 = 1_000;
 /// ... doubling up to this.
 const REPAIR_PAUSE_MAX_MS: u64 = 5_000;
+/// A server without the command, or that denies it to us, will not soon change its mind.
+const REFUSED_PAUSE_MAX_MS: u64 = 60_000;
 /// A replica that follows another master is corrected after this long: it may be on its way already.
 const WRONG_MASTER_GRACE_MS: u64 = 200;
 
@@ -357,6 +359,12 @@ fn announce(
 pub(super) fn followed(work: &mut Work, replica: &HostPort, result: &OperationResult, now: MonoTime) {
     let repair = work.repairs.entry(replica.clone()).or_default();
     match result {
+        OperationResult::Refused(text) if text.starts_with("ERR ") || text.starts_with("NOPERM") => {
+            let pause = REPAIR_PAUSE_MS
+                .saturating_mul(1 << repair.tries.min(6))
+                .min(REFUSED_PAUSE_MAX_MS);
+            repair.not_before = Some(now.plus(pause));
+        }
         OperationResult::Done { .. } | OperationResult::Refused(_) => {}
         OperationResult::Unreachable(_) | OperationResult::Denied(_) => {
             let pause = 100u64

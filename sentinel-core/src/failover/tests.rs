@@ -189,8 +189,7 @@ impl World {
             let _ = writeln!(self.transcript, "  {instance} unreachable");
             return OperationResult::Unreachable("down".into());
         }
-        let ordered = matches!(what, Operation::Promote | Operation::HandOver { .. });
-        let refusal = server.refuses.filter(|_| ordered);
+        let refusal = server.refuses.filter(|_| is_order(what));
         if let Some(error) = refusal {
             // What comes before FAILOVER in the transaction was done.
             server.paused |= matches!(what, Operation::HandOver { .. });
@@ -292,6 +291,11 @@ impl World {
     fn lines(&self) -> Vec<&str> {
         self.transcript.lines().collect()
     }
+}
+
+fn is_order(what: &Operation) -> bool {
+    use Operation::{Follow, HandOver, Promote};
+    matches!(what, Promote | HandOver { .. } | Follow { .. })
 }
 
 fn role(server: &Server) -> RoleReport {
@@ -786,4 +790,14 @@ fn the_master_under_a_second_address_is_never_told_to_follow_itself() {
         let need = super::super::reconf::need(&work, &at(6379), &at(6380), world.now);
         assert_eq!(format!("{need:?}"), expected);
     }
+}
+
+#[test]
+fn a_server_that_refuses_orders_is_asked_ever_less_often() {
+    let mut world = World::new();
+    let server = world.servers.get_mut(&at(6381)).unwrap();
+    (server.follows, server.refuses) = (Some(at(6380)), Some("NOPERM no permissions"));
+    world.run(120_000);
+    let asked = world.transcript.matches("+fix-slave-config").count();
+    assert!((4..=8).contains(&asked), "{}", world.transcript);
 }

@@ -10,7 +10,7 @@ use super::types::{GroupSoft, Hold, QuorumEffect};
 use crate::instance::{InstanceFacts, ReportedRole};
 use crate::odown::witness_against;
 use crate::replicated::{Command, EvidenceNote, Group, Phase, PlanCause, RefusalReason, Step};
-use crate::select::{SelectContext, Selection, may_be_eligible, select};
+use crate::select::{SelectContext, Selection, is_eligible, select};
 use crate::settle::{Presence, is_followed, settled_at};
 use crate::time::MonoTime;
 
@@ -82,6 +82,9 @@ pub(super) fn consider(
     effects.push(QuorumEffect::Propose(name.clone(), command));
 }
 
+/// Without a suspicion replicas are probed once a second.
+const RECENT_REPORT_MS: u64 = 2_000;
+
 type Decision = (NodeId, Option<Selection>);
 
 fn decide(
@@ -145,12 +148,15 @@ pub(super) fn select_for(group: &Group, soft: &GroupSoft, failed: &[HostPort], n
     )
 }
 
-/// Replicas that this node could promote, as far as it has heard of them.
+/// Replicas that this node could promote, by reports of the last probes.
 pub(super) fn promotable(group: &Group, soft: &GroupSoft, now: MonoTime) -> u32 {
     let reachable = |r: &&InstanceFacts| r.is_reachable(now, 1_000);
-    let context = context(group, soft, &[], now);
+    let context = SelectContext {
+        reports_since: MonoTime(now.0.saturating_sub(RECENT_REPORT_MS)),
+        ..context(group, soft, &[], now)
+    };
     let replicas = replica_facts(group, soft).into_iter().filter(reachable);
-    let eligible = replicas.filter(|r| may_be_eligible(r, &context, now));
+    let eligible = replicas.filter(|r| is_eligible(r, &context, now));
     u32::try_from(eligible.count()).unwrap_or(u32::MAX)
 }
 
