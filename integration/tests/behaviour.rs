@@ -318,6 +318,14 @@ fn new_credentials_make_the_links_anew_and_a_wrong_password_is_no_failover() {
                 ensure!(seen.is_none(), "{seen:?}");
                 Ok(())
             })?;
+            let port = format!("127.0.0.1:{master} refuses this sentinel");
+            for node in &cluster.nodes {
+                ensure!(
+                    node.log_count(&port)? == 1,
+                    "node {} does not say why",
+                    node.index()
+                );
+            }
             let unset = ["SENTINEL", "SET", GROUP, "auth-user", "", "auth-pass", ""];
             ensure!(cluster.node(0)?.command(&unset)?.is_ok(), "SET was refused");
             cluster.wait_ready()?;

@@ -41,6 +41,8 @@ pub(super) enum Link {
 pub struct MonitorCore {
     pub(super) facts: InstanceFacts,
     pub(super) assignment: Assignment,
+    /// The role last heard, or given since: as in Sentinel, where a switch makes a new entry.
+    role_taken: ReportedRole,
     pub(super) periods: Periods,
     pub(super) in_tilt: bool,
     assigned_at: MonoTime,
@@ -54,7 +56,7 @@ pub struct MonitorCore {
     /// When the probe that is on its way on the present link was sent.
     in_flight: Option<MonoTime>,
     pub(super) role_refused: bool,
-    /// Failures since the link was last up.
+    /// Failures since a probe was last answered.
     pub(super) failures: u32,
     pub(super) schedule: Schedule,
     pub(super) listed: Vec<HostPort>,
@@ -89,6 +91,7 @@ impl MonitorCore {
     pub fn new(address: HostPort, assignment: Assignment, now: MonoTime) -> Self {
         Self {
             facts: InstanceFacts::new(address, now),
+            role_taken: assignment.role,
             assignment,
             periods: Periods::default(),
             in_tilt: false,
@@ -172,7 +175,7 @@ impl MonitorCore {
         self.update_silence(now);
         self.kill_script(now, effects);
         self.judge(now, effects);
-        self.announce_role(&before, effects);
+        self.announce_role(now, effects);
         let reported = std::mem::take(&mut self.reported_hosts);
         effects.extend(reported.into_iter().map(MonitorEffect::LookUp));
         if self.facts != before {
@@ -215,6 +218,9 @@ impl MonitorCore {
             || assignment.config_epoch != self.assignment.config_epoch
             || assignment.master_address != self.assignment.master_address;
         let hurry = assignment.attention && !self.assignment.attention;
+        if assignment.role != self.assignment.role {
+            self.role_taken = assignment.role;
+        }
         self.assignment = assignment;
         if afresh {
             self.assigned_at = now;
@@ -246,7 +252,6 @@ impl MonitorCore {
     fn link_up(&mut self, now: MonoTime) {
         self.link = Link::Up;
         self.facts.connected = true;
-        self.failures = 0;
         self.said_failing = false;
         self.in_flight = None;
         self.role_refused = false;
@@ -310,6 +315,7 @@ impl MonitorCore {
         effects: &mut Vec<MonitorEffect>,
     ) {
         self.in_flight = None;
+        self.failures = 0;
         self.last_reply = now;
         let class = classify(ping);
         if self.facts.class == EvidenceClass::Loading && class == EvidenceClass::Alive {
@@ -436,16 +442,17 @@ impl MonitorCore {
         effects.push(MonitorEffect::Event(Event::about(name, &self.instance_ref())));
     }
 
-    fn announce_role(&self, before: &InstanceFacts, effects: &mut Vec<MonitorEffect>) {
-        if let (Some(was), Some(is)) = (before.role(), self.facts.role()) {
-            if was != is {
-                let agrees = is == self.assignment.role;
-                effects.push(MonitorEffect::Event(Event::role_change(
-                    &self.instance_ref(),
-                    is,
-                    agrees,
-                )));
-            }
+    /// A role that differs from the one last heard, or from the one that it was given since.
+    fn announce_role(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
+        let Some(report) = self.facts.report.as_ref().filter(|r| r.at == now) else {
+            return;
+        };
+        let is = report.role;
+        if self.role_taken != is {
+            self.role_taken = is;
+            let agrees = is == self.assignment.role;
+            let event = Event::role_change(&self.instance_ref(), is, agrees);
+            effects.push(MonitorEffect::Event(event));
         }
     }
 

@@ -24,6 +24,8 @@ enum Mode {
     Dead,
     /// Refuses the credentials when the link is made.
     Denies,
+    /// Accepts connections, and closes each at the first request.
+    HangsUp,
     Says(&'static str),
 }
 
@@ -80,7 +82,7 @@ impl World {
             } => {
                 self.connects += 1;
                 match self.mode {
-                    Mode::Fine | Mode::Says(_) => {
+                    Mode::Fine | Mode::Says(_) | Mode::HangsUp => {
                         self.due.push((soon, MonitorInput::LinkUp { generation }));
                     }
                     Mode::Dead | Mode::Denies => {
@@ -107,6 +109,11 @@ impl World {
                     Mode::Fine => Ok("PONG".to_owned()),
                     Mode::Says(text) => Err(text.to_owned()),
                     Mode::Stopped | Mode::Dead | Mode::Denies => return,
+                    Mode::HangsUp => {
+                        let failure = LinkFailure::Closed;
+                        let failed = MonitorInput::LinkFailed { generation, failure };
+                        return self.due.push((soon, failed));
+                    }
                 };
                 let role = RoleAnswer::Role(RoleReport::Master {
                     offset: 7,
@@ -325,6 +332,36 @@ fn evidence_starts_afresh_when_the_role_changes() {
         world.events[0].1.starts_with("+sdown slave 127.0.0.1:6379"),
         "{:?}",
         world.events
+    );
+}
+
+/// A server without room for clients, or no Redis server at all.
+#[test]
+fn who_hangs_up_at_each_request_is_not_besieged() {
+    let mut world = World::new(assignment(2_000));
+    world.run(5_000);
+    world.mode = Mode::HangsUp;
+    let before = world.connects;
+    world.run(10_000);
+    let connects = world.connects - before;
+    assert!((50..=105).contains(&connects), "{connects} connects in 10 s");
+    assert!(world.sdown_after(0).is_some());
+}
+
+/// Measured on redis-sentinel 7.0: its entries are new after a switch, so a former master that returns as one is said.
+#[test]
+fn a_role_is_compared_with_the_one_that_was_given() {
+    let mut world = World::new(assignment(1_000));
+    let mut replica = assignment(1_000);
+    replica.role = ReportedRole::Replica;
+    replica.config_epoch = 1;
+    replica.master_address = at(6380);
+    world.give(MonitorInput::Assigned(replica));
+    world.run(1_000);
+    let texts: Vec<&str> = world.events.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(
+        texts,
+        ["-role-change slave 127.0.0.1:6379 127.0.0.1 6379 @ m 127.0.0.1 6380 new reported role is master"]
     );
 }
 

@@ -82,8 +82,15 @@ async fn handshake(settings: &LinkSettings, role: &str, stream: Stream) -> Resul
     match answer {
         Err(error) if error.is_io_error() || error.is_connection_dropped() => Err(error),
         Err(error) if classify(&error) == LinkFailure::Auth && error.code() != Some("NOPERM") => Err(error),
+        // What answers is no Redis server, or one that takes no client now.
+        Err(error) if error.code().is_none() || turned_away(&error) => Err(error),
         _ => Ok(connection),
     }
+}
+
+/// The server has no room for another client, or takes none from here: it says so and closes.
+fn turned_away(error: &RedisError) -> bool {
+    error.code() == Some("DENIED") || error.to_string().contains("max number of clients")
 }
 
 fn classify_connect(error: &io::Error) -> LinkFailure {

@@ -5,6 +5,7 @@
 //! INFO or a failover command. The tasks live until their [`link::LinkHandle`] is dropped.
 
 mod command;
+mod complaint;
 mod connect;
 mod handover;
 pub mod hello;

@@ -12,12 +12,13 @@ use redis::aio::MultiplexedConnection;
 use sentinel_core::monitor::{LinkFailure, MonitorInput, PingAnswer, RoleAnswer};
 use tokio::sync::mpsc;
 
+use super::complaint::Complaint;
 use super::connect::{Connection, classify, connect};
 use super::link::{Deliver, LinkSettings, ProbeRequest};
 use super::reply;
 
 enum Happened {
-    Connected(u64, Result<Connection, LinkFailure>),
+    Connected(u64, Result<Connection, (LinkFailure, String)>),
     Probed(u64, Result<(PingAnswer, RoleAnswer), LinkFailure>),
 }
 
@@ -29,6 +30,7 @@ pub(super) async fn run(
 ) {
     let mut present: Option<(u64, Connection)> = None;
     let mut wanted = 0;
+    let mut complaint = Complaint::default();
     let mut pending: FuturesUnordered<BoxFuture<'static, Happened>> = FuturesUnordered::new();
     loop {
         let closed = async {
@@ -49,7 +51,7 @@ pub(super) async fn run(
                     let limit = Duration::from_millis(timeout_ms);
                     pending.push(Box::pin(async move {
                         let result = connect(&settings, "probe", limit).await;
-                        Happened::Connected(generation, result.map_err(|(failure, _)| failure))
+                        Happened::Connected(generation, result)
                     }));
                 }
                 Some(ProbeRequest::Disconnect) => present = None,
@@ -69,6 +71,14 @@ pub(super) async fn run(
                 }
             },
             Some(happened) = pending.next() => {
+                let said = match &happened {
+                    Happened::Connected(_, Err((failure, text))) => complaint.of_connect(*failure, text),
+                    Happened::Probed(_, Ok((ping, _))) => complaint.of_ping(ping),
+                    _ => None,
+                };
+                if let Some(said) = said {
+                    tracing::warn!("{} {said}", settings.load().address);
+                }
                 if let Some(input) = input_of(happened, wanted, &mut present) {
                     deliver(input).await;
                 }
@@ -93,7 +103,7 @@ fn input_of(
                 *present = Some((generation, connection));
                 MonitorInput::LinkUp { generation }
             }
-            Err(failure) => MonitorInput::LinkFailed { generation, failure },
+            Err((failure, _)) => MonitorInput::LinkFailed { generation, failure },
         }),
         Happened::Probed(generation, result) if generation == wanted => Some(match result {
             Ok((ping, role)) => MonitorInput::Probed {
