@@ -14,6 +14,8 @@ use crate::instance::{InstanceFacts, ReplicationLink, Report, ReportedRole};
 use crate::lineage::{Kinship, Sign};
 use crate::replicated::{Group, Outcome, PlanOutcome, apply};
 
+#[path = "reconf_tests.rs"]
+mod reconf;
 #[path = "settle_tests.rs"]
 mod settle;
 
@@ -790,14 +792,4 @@ fn the_master_under_a_second_address_is_never_told_to_follow_itself() {
         let need = super::super::reconf::need(&work, &at(6379), &at(6380), world.now);
         assert_eq!(format!("{need:?}"), expected);
     }
-}
-
-#[test]
-fn a_server_that_refuses_orders_is_asked_ever_less_often() {
-    let mut world = World::new();
-    let server = world.servers.get_mut(&at(6381)).unwrap();
-    (server.follows, server.refuses) = (Some(at(6380)), Some("NOPERM no permissions"));
-    world.run(120_000);
-    let asked = world.transcript.matches("+fix-slave-config").count();
-    assert!((4..=8).contains(&asked), "{}", world.transcript);
 }
