@@ -109,7 +109,8 @@ async fn serve(config: Config, settings: Settings, clients: &Handle) -> anyhow::
 
     let pulse = ClientThread::pulse(clients, actors.pulse());
     let say_ready = watch_over(&config, pulse, &view, &stop);
-    let (context, requests) = context(settings, &config, (view, hub), gateway, &peers, &clock, &stop);
+    let shared = (&clock, &stop);
+    let (context, requests) = context(settings, &config, (view, hub), gateway, &peers, shared, clients);
     listeners.serve(&context, &config, recorder());
     say_ready();
     let lines = Source::new(config, raft.clone(), context, facts);
@@ -262,9 +263,11 @@ fn context(
     (view, hub): (Arc<NodeView>, Hub),
     gateway: GatewayHandle,
     peers: &Peers,
-    clock: &SharedClock,
-    stop: &CancellationToken,
+    (clock, stop): (&SharedClock, &CancellationToken),
+    clients: &Handle,
 ) -> (Arc<Context>, Option<Requests>) {
+    // The tables of clients and users belong to the thread that asks them most.
+    let _on = clients.enter();
     let (rewriter, requests) = Rewriter::new(config);
     let settings = Settings { rewriter, ..settings };
     let (control, acceptor) = (Arc::new(gateway), Arc::new(peers.clone()));
