@@ -28,6 +28,7 @@ use sentinel_proto::resp::split_words;
 
 const COMMANDS: &str = include_str!("commands.txt");
 const LOCKED_COMMANDS: &str = include_str!("locked.txt");
+const RENAMED_COMMANDS: &str = include_str!("renamed.txt");
 const ACL_COMMANDS: &str = include_str!("acl.txt");
 
 /// The users of `acl.txt`.
@@ -272,6 +273,27 @@ fn replies_before_authentication_are_those_of_redis_sentinel() {
     run(
         "replies_before_authentication_are_those_of_redis_sentinel",
         &single(&["requirepass hush"]),
+        &list,
+    );
+}
+
+#[test]
+fn replies_under_other_names_are_those_of_redis_sentinel() {
+    let list = List {
+        cases: RENAMED_COMMANDS,
+        differences: &[],
+        locked: false,
+        acl: true,
+    };
+    let lines = [
+        "rename-command INFO inf0",
+        "rename-command ROLE \"\"",
+        "rename-command CLIENT KLIENT",
+        "rename-command ACL rights",
+    ];
+    run(
+        "replies_under_other_names_are_those_of_redis_sentinel",
+        &single(&lines),
         &list,
     );
 }

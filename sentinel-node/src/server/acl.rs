@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sentinel_core::acl::{CATEGORIES, Denial, Denied, LogEntry, Reason, Selector, User, commands_in};
-use sentinel_proto::command::{AclRequest, CommandSpec, TABLE, find};
+use sentinel_proto::command::{AclRequest, CommandSpec, Renames};
 use sentinel_proto::reply::{ErrorReply, acl as texts, help};
 use sentinel_proto::resp::Frame;
 
@@ -76,7 +76,7 @@ pub(super) fn perform(context: &Context, session: &Session, request: AclRequest)
             None => ErrorReply::acl_unknown_category(&name).into(),
         },
         AclRequest::DryRun { user, words } => match users.get(&user) {
-            Some(user) => dry_run(user, &words),
+            Some(user) => dry_run(context, user, &words),
             None => ErrorReply::acl_no_user(&user).into(),
         },
         AclRequest::GenPass(bits) => password(bits),
@@ -125,13 +125,10 @@ fn bulk(text: Vec<u8>) -> Frame {
 }
 
 /// Finds the request in the table, then asks the rules; nothing is run.
-fn dry_run(user: &User, words: &[Bytes]) -> Frame {
+fn dry_run(context: &Context, user: &User, words: &[Bytes]) -> Frame {
     let name = words.first().map_or(&b""[..], |word| word);
-    let spec = find(TABLE, name).and_then(|spec| match words.get(1) {
-        Some(word) if !spec.subcommands.is_empty() => find(spec.subcommands, word),
-        _ => Some(spec),
-    });
-    let Some(spec) = spec else {
+    let renames = context.settings.renames.as_deref();
+    let Some(spec) = renames.unwrap_or(&Renames::none()).named(words) else {
         return ErrorReply::acl_no_command(name).into();
     };
     if !spec.accepts(words.len()) {

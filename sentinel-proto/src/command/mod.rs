@@ -94,11 +94,6 @@ pub fn lookup(words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
     resolve(find(TABLE, words.first().map_or(&b""[..], |word| word)), words)
 }
 
-/// As [`lookup`], for any count of words.
-fn named(words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
-    subcommand(find(TABLE, words.first().map_or(&b""[..], |word| word)), words)
-}
-
 /// From the command to the subcommand, if it has any.
 fn subcommand(
     command: Option<&'static CommandSpec>,

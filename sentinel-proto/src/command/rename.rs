@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::table::{CommandSpec, TABLE, find};
-use super::{full_name, resolve};
+use super::{full_name, resolve, subcommand};
 use crate::reply::ErrorReply;
 
 /// The `rename-command` lines of a file.
@@ -76,6 +76,12 @@ impl Renames {
     /// Unknown command, unknown subcommand, wrong count.
     pub fn lookup(&self, words: &[Bytes]) -> Result<&'static CommandSpec, ErrorReply> {
         resolve(self.find(words.first().map_or(&b""[..], |word| word)), words)
+    }
+
+    /// As [`Self::lookup`], for any count of words.
+    #[must_use]
+    pub fn named(&self, words: &[Bytes]) -> Option<&'static CommandSpec> {
+        subcommand(self.find(words.first().map_or(&b""[..], |word| word)), words).ok()
     }
 
     /// [`super::find_by_full_name`] with these names.

@@ -35,6 +35,8 @@ pub enum CommandRequest {
     Info(Vec<String>),
     /// LIST.
     List(CommandFilter),
+    /// GETKEYS and GETKEYSANDFLAGS: a whole request.
+    GetKeys(Vec<Bytes>),
     /// HELP.
     Help,
 }
@@ -238,15 +240,8 @@ pub(super) fn command_list(words: &[Bytes]) -> Parsed {
     Ok(Request::Command(CommandRequest::List(filter)))
 }
 
-/// COMMAND GETKEYS and GETKEYSANDFLAGS: no command of a sentinel has keys.
 pub(super) fn command_getkeys(words: &[Bytes]) -> Parsed {
-    // Whether its count of words is right is not looked at before its keys are.
-    let known = super::named(rest(words, 2)).is_ok();
-    Err(ErrorReply::err(if known {
-        "The command has no key arguments"
-    } else {
-        "Invalid command specified"
-    }))
+    Ok(Request::Command(CommandRequest::GetKeys(rest(words, 2).to_vec())))
 }
 
 /// A container whose subcommand was not given; the count of words refuses it before.

@@ -255,7 +255,6 @@ fn config_and_debug_give_pairs() {
             "SENTINEL RAFT nope",
             "ERR unknown subcommand 'nope'. Try SENTINEL HELP.",
         ),
-        ("COMMAND GETKEYS ping", "ERR The command has no key arguments"),
     ] {
         assert_eq!(refusal(line).unwrap().to_string(), text, "{line}");
     }

@@ -3,7 +3,7 @@
 use crate::command::{CommandFilter, CommandRequest, CommandSpec, Renames};
 use crate::glob;
 use crate::reply::arguments::arguments;
-use crate::reply::help;
+use crate::reply::{ErrorReply, help};
 use crate::resp::Frame;
 
 /// Commands that another one replaces: name, since when, by what. Valkey's names are additions, and replace none.
@@ -27,6 +27,11 @@ pub fn command(request: &CommandRequest, renames: &Renames) -> Frame {
         }
         CommandRequest::Docs(names) => docs(names, renames),
         CommandRequest::List(filter) => list(filter, renames),
+        // No command of a sentinel has keys; whether its count of words is right is not looked at before.
+        CommandRequest::GetKeys(words) => Frame::from(ErrorReply::err(match renames.named(words) {
+            Some(_) => "The command has no key arguments",
+            None => "Invalid command specified",
+        })),
         CommandRequest::Help => help::lines(help::COMMAND),
     }
 }
