@@ -338,3 +338,35 @@ fn a_user_without_the_right_to_pause_hands_over_all_the_same() {
         cluster.wait_ready()
     });
 }
+
+/// `FAILOVER` by an operator's own hand: the sentinels follow, and do not undo it at a third server.
+#[test]
+fn a_failover_by_hand_is_followed() {
+    for replicas in [1, 2] {
+        let options = ClusterOptions {
+            replicas,
+            ..ClusterOptions::default()
+        };
+        scenario("a_failover_by_hand_is_followed", options, |cluster| {
+            let old = cluster.master_port()?;
+            let to = *cluster.ports_but(old).last().context("no replica")?;
+            let words = ["FAILOVER", "TO", "127.0.0.1", &to.to_string()];
+            let reply = cluster.server_at(old)?.client()?.command(&words)?;
+            ensure!(reply.is_ok(), "{reply}");
+            wait_for("it is a master", PATIENCE, || {
+                let role = cluster.server_at(to)?.role()?;
+                ensure!(role == "master", "it is a {role}");
+                Ok(())
+            })?;
+            let mut client = cluster.server_at(to)?.client()?;
+            let reply = client.command(&["SET", "since", "then"])?;
+            ensure!(reply.is_ok(), "{reply}");
+            let new = cluster.wait_new_master(old, PATIENCE)?;
+            ensure!(new == to, "{new} is the new master, not {to}");
+            cluster.wait_ready()?;
+            let value = cluster.server_at(new)?.client()?.command(&["GET", "since"])?;
+            ensure!(value.text()? == "then", "the write is lost: {value}");
+            Ok(())
+        });
+    }
+}

@@ -4,6 +4,8 @@
 //! the master down for too long before the master was. Excluded besides: in the middle of a synchronisation, already
 //! a master, following a master that is not of this group, of foreign lineage, promotion failed in this plan, and blank: a replica that
 //! never was in sync and holds nothing must not turn a group that has data into an empty one.
+//! A master is chosen all the same, and before all others, if the group's master says that it follows it: an operator
+//! made it that (`FAILOVER`), it has all the data, and whatever is written since is written there.
 //! Order: lowest priority, then highest offset, then smallest run id (without case; unknown last), then address.
 //!
 //! The result does not depend on the order of the input.
@@ -23,6 +25,8 @@ pub const STALE_PING_MS: u64 = 5_000;
 pub struct SelectContext<'a> {
     /// A replica may follow any server of its group (chains).
     pub group: &'a Group,
+    /// The server that the group's master says it follows, see [`handed_to`].
+    pub handed_to: Option<&'a HostPort>,
     /// Oldest time of a reported offset that still counts.
     pub reports_since: MonoTime,
     /// How long the master has been subjectively down here, in milliseconds; 0 = it is up.
@@ -31,6 +35,16 @@ pub struct SelectContext<'a> {
     pub down_after_ms: u64,
     /// Replicas whose promotion failed in this plan.
     pub failed: &'a [HostPort],
+}
+
+/// The server that the group's master says it follows; `None` = it says that it is a master, or is not connected.
+#[must_use]
+pub fn handed_to(master: Option<&InstanceFacts>) -> Option<&HostPort> {
+    let report = master.filter(|m| m.connected)?.report.as_ref()?;
+    report
+        .follows
+        .as_ref()
+        .filter(|_| report.role == ReportedRole::Replica)
 }
 
 /// A choice: the replica, and why each other one was refused.
@@ -54,7 +68,9 @@ pub fn select(replicas: &[&InstanceFacts], context: &SelectContext<'_>, now: Mon
                 reason,
             }),
             None => match best {
-                Some(other) if rank(other) <= rank(replica) => refused.push(ranked_lower(replica)),
+                Some(other) if rank(other, context) <= rank(replica, context) => {
+                    refused.push(ranked_lower(replica))
+                }
                 Some(other) => {
                     refused.push(ranked_lower(other));
                     best = Some(replica);
@@ -95,10 +111,18 @@ fn ranked_lower(replica: &InstanceFacts) -> Refusal {
     }
 }
 
-fn rank(replica: &InstanceFacts) -> (u32, std::cmp::Reverse<u64>, bool, String, &HostPort) {
+/// A master that the group's master follows.
+fn is_successor(replica: &InstanceFacts, context: &SelectContext<'_>) -> bool {
+    replica.role() == Some(ReportedRole::Master) && context.handed_to == Some(&replica.address)
+}
+
+type Rank<'a> = (bool, u32, std::cmp::Reverse<u64>, bool, String, &'a HostPort);
+
+fn rank<'a>(replica: &'a InstanceFacts, context: &SelectContext<'_>) -> Rank<'a> {
     let offset = replica.report.as_ref().map_or(0, |r| r.offset);
     let run_id = replica.run_id.to_ascii_lowercase();
     (
+        !is_successor(replica, context),
         replica.priority,
         std::cmp::Reverse(offset),
         run_id.is_empty(),
@@ -133,7 +157,7 @@ fn refuse(replica: &InstanceFacts, context: &SelectContext<'_>, now: MonoTime) -
     else {
         return Some(RefusalReason::StaleReport);
     };
-    if report.role == ReportedRole::Master {
+    if report.role == ReportedRole::Master && !is_successor(replica, context) {
         return Some(RefusalReason::NotAReplica);
     }
     if report

@@ -28,6 +28,10 @@ fn replica(port: u16) -> InstanceFacts {
 }
 
 fn pick(replicas: &[InstanceFacts]) -> Selection {
+    pick_after(replicas, None)
+}
+
+fn pick_after(replicas: &[InstanceFacts], handed_to: Option<&HostPort>) -> Selection {
     let state = three_nodes(options());
     let mut group = Group::clone(&state.groups[&name()]);
     for port in 6382..6384 {
@@ -37,6 +41,7 @@ fn pick(replicas: &[InstanceFacts]) -> Selection {
     }
     let context = SelectContext {
         group: &group,
+        handed_to,
         reports_since: MonoTime(NOW.0 - 100),
         master_down_ms: 1_000,
         down_after_ms: 1_000,
@@ -107,6 +112,32 @@ fn each_exclusion_has_its_reason() {
             }]
         );
     }
+}
+
+/// An operator's own `FAILOVER`: any other choice would lose what is written to the new master.
+#[test]
+fn a_master_that_the_groups_master_follows_is_chosen_before_all_others() {
+    let successor = edit(6380, |f| {
+        report(f).role = ReportedRole::Master;
+        report(f).follows = None;
+    });
+    let better = edit(6381, |f| {
+        f.priority = 1;
+        report(f).offset = 900;
+    });
+    let both = [better.clone(), successor.clone()];
+    assert_eq!(pick_after(&both, Some(&at(6380))).chosen, Some(at(6380)));
+    assert_eq!(pick_after(&both, Some(&at(6381))).chosen, Some(at(6381)));
+    assert_eq!(pick(&both).chosen, Some(at(6381)));
+    let never = edit(6380, |f| {
+        f.priority = 0;
+        report(f).role = ReportedRole::Master;
+    });
+    assert_eq!(pick_after(&[never], Some(&at(6380))).chosen, None);
+    let mut old = replica(6379);
+    assert_eq!(handed_to(Some(&old)), Some(&at(6379)));
+    old.connected = false;
+    assert_eq!(handed_to(Some(&old)), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::types::{FailoverEffect, Operation, OperationResult};
 use super::work::{Attempt, Revoke, Scene, Work, wake_at};
 use crate::instance::InstanceFacts;
 use crate::replicated::{Command, Phase, Plan, PlanCause, PlanOutcome, RefusalReason, Step};
-use crate::select::{SelectContext, Selection, select};
+use crate::select::{SelectContext, Selection, handed_to, select};
 use crate::time::MonoTime;
 
 /// Reports from up to this long before the attempt began count as fresh.
@@ -295,6 +295,7 @@ fn selection(
     let down_since = work.instances.get(&plan.old_address).and_then(|m| m.sdown_since);
     let context = SelectContext {
         group: scene.group,
+        handed_to: handed_to(work.instances.get(&plan.old_address)),
         reports_since: MonoTime(started.0.saturating_sub(FRESH_REPORT_MS)),
         master_down_ms: down_since.map_or(0, |since| scene.now.ms_since(since)),
         down_after_ms: scene.group.options.down_after_ms,

@@ -10,7 +10,7 @@ use super::types::{GroupSoft, Hold, QuorumEffect};
 use crate::instance::{InstanceFacts, ReportedRole};
 use crate::odown::witness_against;
 use crate::replicated::{Command, EvidenceNote, Group, Phase, PlanCause, RefusalReason, Step};
-use crate::select::{SelectContext, Selection, is_eligible, select};
+use crate::select::{SelectContext, Selection, handed_to, is_eligible, select};
 use crate::settle::{Presence, is_followed, settled_at};
 use crate::time::MonoTime;
 
@@ -162,13 +162,14 @@ pub(super) fn promotable(group: &Group, soft: &GroupSoft, now: MonoTime) -> u32 
 
 fn context<'a>(
     group: &'a Group,
-    soft: &GroupSoft,
+    soft: &'a GroupSoft,
     failed: &'a [HostPort],
     now: MonoTime,
 ) -> SelectContext<'a> {
     let down_since = soft.instances.get(&group.address).and_then(|m| m.sdown_since);
     SelectContext {
         group,
+        handed_to: handed_to(soft.instances.get(&group.address)),
         reports_since: MonoTime(now.0.saturating_sub(FRESH_REPORT_MS)),
         master_down_ms: down_since.map_or(0, |since| now.ms_since(since)),
         down_after_ms: group.options.down_after_ms,
