@@ -208,7 +208,14 @@ fn choose(
         return Err(Rejection::StalePlan);
     }
     let failed_before = plan.failed.contains(choice.replica) || choice.failed == Some(choice.replica);
-    if matches!(plan.phase, Phase::Switched { .. }) || failed_before {
+    // The chosen one may have its orders already: another one is only named instead of it, never beside it, as a second
+    // proposal made before the first was answered would.
+    let stands = match &plan.phase {
+        Phase::Opened => false,
+        Phase::Chosen { replica } => choice.failed != Some(replica),
+        Phase::Switched { .. } => true,
+    };
+    if stands || failed_before {
         return Err(Rejection::WrongPhase);
     }
     if !known {

@@ -120,6 +120,11 @@ fn only_the_chosen_replica_can_become_the_master() {
     );
     assert_eq!(rejected(&mut state, &choose(6380, 2, None)), Rejection::StalePlan);
     apply(&mut state, 13, &choose(6380, 1, None));
+    // A second proposal that was on its way beside the first: the chosen one may have been promoted meanwhile.
+    assert_eq!(
+        rejected(&mut state, &choose(6381, 1, None)),
+        Rejection::WrongPhase
+    );
     assert_eq!(rejected(&mut state, &switch_to(1, 6381)), Rejection::WrongPhase);
     apply(&mut state, 15, &choose(6381, 1, Some(at(6380))));
     assert_eq!(
