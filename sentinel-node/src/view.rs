@@ -143,7 +143,7 @@ pub struct InstanceView {
     pub rebooting: bool,
     /// Told to kill its script (`script_kill_sent`).
     pub script_kill_sent: bool,
-    /// Replica: `reconf_sent`, `reconf_inprog`, `reconf_done` or `promoted`, while a plan runs; executor only.
+    /// Replica: `reconf_sent`, `reconf_inprog` or `reconf_done`, while a plan runs; executor only.
     pub reconf_flag: Option<&'static str>,
 }
 

@@ -14,10 +14,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use rand::{Rng as _, SeedableRng as _};
+use sentinel_core::replicated::{Command, Outcome, PlanCause, State, apply};
+use sentinel_core::time::WallTime;
 use sentinel_node::config::StaleReads;
 use sentinel_node::view::{GroupView, ReportedRole};
 use sentinel_proto::resp::{Frame, Protocol};
-use sentinel_proto::{Event, MasterName};
+use sentinel_proto::{Event, MasterName, NodeId};
 use server_support::{Client, Server, at, eventually, healthy, name, start, state};
 use tokio::io::AsyncWriteExt as _;
 
@@ -569,4 +571,34 @@ async fn maxclients_and_shutdown() {
     first.closed().await;
     second.closed().await;
     assert!(server.context.stop.is_cancelled());
+}
+
+#[tokio::test]
+async fn the_executor_flags_the_replica_that_it_promotes() {
+    let server = start(|_| {});
+    let mut client = Client::connect(&server).await;
+    for (executor, expected) in [(1, "slave,promoted"), (2, "slave")] {
+        let mut next = State::clone(&state(2, 6379));
+        let open = Command::OpenFailover {
+            master: name("m"),
+            config_epoch: 0,
+            failover_epoch: 1,
+            executor: NodeId(executor),
+            cause: PlanCause::Forced,
+            evidence: Vec::new(),
+            before: Vec::new(),
+            choice: Some((at(6381), Vec::new())),
+            at: WallTime(1),
+        };
+        assert_eq!(apply(&mut next, 3, &open).0, Outcome::Done);
+        server.view.state.store(Arc::new(next));
+        let Frame::Array(replicas) = client.ask("SENTINEL REPLICAS m").await else {
+            panic!("no list")
+        };
+        let flags: Vec<String> = replicas
+            .iter()
+            .map(|replica| field(&fields(replica), "flags").to_owned())
+            .collect();
+        assert_eq!(flags, ["slave", expected]);
+    }
 }

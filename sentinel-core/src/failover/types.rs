@@ -200,7 +200,7 @@ pub enum FailoverEffect {
         /// Asked for by SENTINEL FAILOVER ... COORDINATED.
         coordinated: bool,
     },
-    /// `reconf_sent`, `reconf_inprog`, `reconf_done`, `promoted` of a replica; `None` = none.
+    /// `reconf_sent`, `reconf_inprog`, `reconf_done` of a replica; `None` = none.
     ReplicaFlag(MasterName, HostPort, Option<&'static str>),
     /// Exit with status 99, before anything else is done.
     Crash(Crash),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::{ArcSwap, Guard};
-use sentinel_core::replicated::{Group, State};
+use sentinel_core::replicated::{Group, Phase, State};
 use sentinel_core::time::MonoTime;
 use sentinel_proto::info::ReportedRole as WireRole;
 use sentinel_proto::reply::{
@@ -209,6 +209,12 @@ impl<'a> Reader<'a> {
         addresses.map(|address| self.replica(group, address)).collect()
     }
 
+    /// Whether this node is promoting the replica (flag `promoted`): only its executor shows a plan, as in Sentinel.
+    fn promotes(&self, group: &Group, address: &HostPort) -> bool {
+        let plan = group.plan.as_ref().filter(|plan| plan.executor == self.view.node);
+        plan.is_some_and(|plan| matches!(&plan.phase, Phase::Chosen { replica } if replica == address))
+    }
+
     pub(crate) fn replica(&self, group: &Group, address: &HostPort) -> ReplicaDescription {
         let view = self.instance(group, address);
         let view = view.as_deref();
@@ -219,7 +225,7 @@ impl<'a> Reader<'a> {
             address,
         );
         let reconf = view.and_then(|view| view.reconf_flag);
-        summary.flags.promoted = reconf == Some("promoted");
+        summary.flags.promoted = self.promotes(group, address);
         summary.flags.reconf_sent = reconf == Some("reconf_sent");
         summary.flags.reconf_inprog = reconf == Some("reconf_inprog");
         summary.flags.reconf_done = reconf == Some("reconf_done");
