@@ -131,6 +131,14 @@ impl Kind {
         }
     }
 
+    /// Whether Redis takes several values.
+    pub(super) fn takes_several(self) -> bool {
+        matches!(
+            self,
+            Self::Save | Self::BufferLimit | Self::OomValues | Self::Percentiles | Self::AnyOf(_)
+        )
+    }
+
     /// Whether a file has at most one line of this kind that counts: the last.
     pub(super) fn is_single(self) -> bool {
         !matches!(

@@ -20,6 +20,11 @@ pub(super) fn kind(name: &str) -> Option<&'static Kind> {
     }
 }
 
+/// Whether a directive may have several values.
+pub(super) fn takes_several(directive: &str) -> bool {
+    directive == "bind" || kind(directive).is_some_and(|kind| kind.takes_several())
+}
+
 /// The name under which a known directive is written; another one for old spellings.
 pub(super) fn canonical(name: &str) -> &str {
     let at = KNOWN.binary_search_by(|(known, _)| (*known).cmp(name));

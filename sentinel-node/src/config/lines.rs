@@ -5,6 +5,7 @@ use std::path::Path;
 use sentinel_proto::conf::tokenize;
 
 use super::kind::BAD_DIRECTIVE;
+use super::known;
 
 /// Files can include files; a cycle would never end. Redis has no limit and overflows its stack.
 const MAX_INCLUDE_DEPTH: usize = 16;
@@ -69,6 +70,17 @@ impl Line {
             line: self.number,
             raw: self.raw.clone(),
             reason: reason.into(),
+        }
+    }
+
+    /// `bind "a b"` is `bind a b`: of a directive with several values, one that has them all in it is split.
+    pub(super) fn split_only_value(&mut self) {
+        let [directive, value] = &self.words[..] else {
+            return;
+        };
+        if value.contains(' ') && known::takes_several(directive) {
+            let values = value.split(' ').map(str::to_owned);
+            self.words = std::iter::once(directive.clone()).chain(values).collect();
         }
     }
 

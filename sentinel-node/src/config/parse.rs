@@ -20,7 +20,8 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
     let mut queued = Vec::new();
     let mut users = Vec::new();
     let mut warned = BTreeSet::new();
-    for line in read_lines(file, text, includes)? {
+    for mut line in read_lines(file, text, includes)? {
+        line.split_only_value();
         let directive = line.words.first().map_or("", String::as_str);
         if directive == "sentinel" {
             // Alone it only says what kind of server this is.

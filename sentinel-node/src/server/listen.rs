@@ -1,12 +1,13 @@
 //! Listeners and the accept loop.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sentinel_proto::literal::literal_ip;
 use sentinel_proto::reply::ErrorReply;
 use sentinel_proto::resp::{Frame, Protocol};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -111,11 +112,18 @@ fn open(
     Ok(bound)
 }
 
+/// A name stands for its first IPv4 address, as in Redis.
 fn parse(host: &str) -> Result<IpAddr, String> {
     match host {
         "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
         "::*" => Ok(Ipv6Addr::UNSPECIFIED.into()),
-        host => host.parse().map_err(|_| "not a literal IP address".to_owned()),
+        host => {
+            let found = literal_ip(host).or_else(|| {
+                let mut all = (host, 0).to_socket_addrs().ok()?.map(|address| address.ip());
+                all.find(IpAddr::is_ipv4)
+            });
+            found.ok_or_else(|| "Name or service not known".to_owned())
+        }
     }
 }
 
