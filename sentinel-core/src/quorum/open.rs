@@ -99,7 +99,12 @@ fn decide(
         return Err(Hold::Backoff);
     }
     let replicas = replica_facts(group, soft);
-    let is_master = |r: &&&InstanceFacts| r.connected && r.role() == Some(ReportedRole::Master);
+    // One that the group's master itself follows is beyond doubt: it is the one to be chosen.
+    let report = soft.instances.get(&group.address).and_then(|m| m.report.as_ref());
+    let followed = report.and_then(|r| r.follows.as_ref());
+    let is_master = |r: &&&InstanceFacts| {
+        r.connected && r.role() == Some(ReportedRole::Master) && followed != Some(&r.address)
+    };
     if let Some(master) = replicas.iter().find(is_master) {
         let followed = is_followed(&master.address, replicas.iter().copied());
         let settled = settled_at(group, soft.config_since, *presence, followed);

@@ -298,6 +298,21 @@ fn a_replica_that_is_a_master_holds_a_new_group_back() {
 }
 
 #[test]
+fn a_replica_that_the_master_itself_follows_needs_no_other_file() {
+    let mut world = World::new();
+    world.see(6380, |f| f.report.as_mut().unwrap().role = ReportedRole::Master);
+    let now = world.now;
+    world.see(6379, |f| {
+        let report = f.report.as_mut().unwrap();
+        (report.role, report.follows) = (ReportedRole::Replica, Some(at(6380)));
+        f.sdown_since = Some(now);
+    });
+    world.hear(2, |_| {});
+    assert_ne!(world.core.groups()[&name()].hold, Some(Hold::Unsettled(at(6380))));
+    assert_eq!(world.proposals().len(), 1);
+}
+
+#[test]
 fn no_good_replica_is_said_once_and_nothing_is_opened() {
     let mut world = World::new();
     for port in [6380, 6381] {
