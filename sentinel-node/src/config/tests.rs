@@ -180,10 +180,14 @@ fn errors_have_sentinels_texts_and_the_line() {
         refused("supervised maybe").1,
         "argument(s) must be one of the following: upstart, systemd, auto, no"
     );
+    assert!(ok("daemonize yes").daemonize && !ok("daemonize yes\ndaemonize no").daemonize);
+}
+
+#[test]
+fn one_pair_of_quotes_may_hold_several_values() {
     assert_eq!(ok("bind \"127.0.0.1 -::1\"\nsave \"900 1 300 10\"").bind.len(), 2);
     assert!(ok("bind \"\"").bind.is_empty() && ok("sentinel").bind.len() == 2);
     assert_eq!(ok("sentinel announce-port 70000").warnings.len(), 1);
-    assert!(ok("daemonize yes").daemonize && !ok("daemonize yes\ndaemonize no").daemonize);
 }
 
 #[test]
