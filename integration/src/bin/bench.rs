@@ -99,14 +99,11 @@ fn run() -> Result<bool> {
         sides.push(("redis-sentinel", Program::Stock, 0));
     }
     let failovers = measure_failovers(&arguments, &sides);
-    let mut address_queries = Vec::new();
-    if arguments.queries {
-        for (name, program, crash) in &sides {
-            if *crash == 0 {
-                address_queries.push(measure_queries(name, program)?);
-            }
-        }
-    }
+    let address_queries = if arguments.queries {
+        measure_queries(&sides)?
+    } else {
+        Vec::new()
+    };
     let report = Report {
         sentinels: 3,
         replicas: 2,
@@ -170,22 +167,34 @@ fn measure_failovers(arguments: &Arguments, sides: &[(&str, Program, u64)]) -> V
     failovers
 }
 
-fn measure_queries(name: &str, program: &Program) -> Result<QuerySide> {
-    let options = ClusterOptions {
-        program: Some(program.clone()),
-        ..ClusterOptions::default()
-    };
-    let mut cluster = Cluster::start(options)?;
-    cluster.wait_ready()?;
-    let port = cluster.node(0)?.port();
-    let mut measured = Vec::new();
-    for (connections, pipeline, requests) in queries::SETTINGS {
-        measured.push(queries::measure(port, connections, pipeline, requests)?);
+fn measure_queries(sides: &[(&str, Program, u64)]) -> Result<Vec<QuerySide>> {
+    let mut clusters = Vec::new();
+    for (name, program, _) in sides.iter().filter(|(_, _, crash)| *crash == 0) {
+        let options = ClusterOptions {
+            program: Some(program.clone()),
+            ..ClusterOptions::default()
+        };
+        let mut cluster = Cluster::start(options)?;
+        cluster.wait_ready()?;
+        clusters.push((*name, cluster));
     }
-    Ok(QuerySide {
-        program: name.to_owned(),
-        queries: measured,
-    })
+    let mut servers = Vec::new();
+    for (_, cluster) in &mut clusters {
+        let node = cluster.node_mut(0)?;
+        servers.push(queries::Server {
+            port: node.port(),
+            pid: node.process()?.id(),
+        });
+    }
+    let measured = queries::measure(&servers)?;
+    let sides = clusters
+        .iter()
+        .zip(measured)
+        .map(|((name, _), queries)| QuerySide {
+            program: (*name).to_owned(),
+            queries,
+        });
+    Ok(sides.collect())
 }
 
 fn print_failovers(sides: &[Side]) {
@@ -215,16 +224,21 @@ fn print_queries(sides: &[QuerySide]) {
     if sides.is_empty() {
         return;
     }
-    println!("\nSENTINEL GET-MASTER-ADDR-BY-NAME, answers a second");
-    print!("  {:<28}", "connections x pipeline");
+    println!(
+        "\nSENTINEL GET-MASTER-ADDR-BY-NAME: answers a second, CPU time of the server for one in microseconds"
+    );
+    print!("  {:<22}", "connections x pipeline");
     for (connections, pipeline, _) in queries::SETTINGS {
-        print!(" {:>12}", format!("{connections} x {pipeline}"));
+        print!(" {:>18}", format!("{connections} x {pipeline}"));
     }
     println!();
     for side in sides {
-        print!("  {:<28}", side.program);
+        print!("  {:<22}", side.program);
         for query in &side.queries {
-            print!(" {:>12.0}", query.per_second);
+            print!(
+                " {:>18}",
+                format!("{:.0} ({:.2})", query.per_second, query.cpu_us)
+            );
         }
         println!();
     }
