@@ -253,7 +253,12 @@ fn compare(options: &ClusterOptions, list: &List) -> Result<()> {
 }
 
 fn run(name: &str, options: &ClusterOptions, list: &List) {
-    if let Err(error) = compare(options, list) {
+    hold(name, compare(options, list));
+}
+
+/// Fails the test of that name, with the line that repeats it.
+fn hold(name: &str, outcome: Result<()>) {
+    if let Err(error) = outcome {
         eprintln!("FAILED: {error:#}");
         eprintln!("REPRODUCE WITH: cargo test -p integration --test compat -- --exact --nocapture {name}");
         panic!("{name} failed");
@@ -352,10 +357,8 @@ fn info_has_every_line_of_redis_sentinel_in_its_order() {
     options.sentinels = 1;
     options.replicas = 0;
     options.settings.odown_quorum = 1;
-    if let Err(error) = compare_info(&options) {
-        let name = "info_has_every_line_of_redis_sentinel_in_its_order";
-        eprintln!("FAILED: {error:#}");
-        eprintln!("REPRODUCE WITH: cargo test -p integration --test compat -- --exact --nocapture {name}");
-        panic!("{name} failed");
-    }
+    hold(
+        "info_has_every_line_of_redis_sentinel_in_its_order",
+        compare_info(&options),
+    );
 }

@@ -144,10 +144,5 @@ fn compare() -> Result<()> {
 
 #[test]
 fn two_clients_see_the_same_of_each_other() {
-    if let Err(error) = compare() {
-        eprintln!("FAILED: {error:#}");
-        let name = "several::two_clients_see_the_same_of_each_other";
-        eprintln!("REPRODUCE WITH: cargo test -p integration --test compat -- --exact --nocapture {name}");
-        panic!("{name} failed");
-    }
+    super::hold("several::two_clients_see_the_same_of_each_other", compare());
 }
