@@ -33,7 +33,7 @@ cluster: deps ## The same deployment, left running until Ctrl-C
 test: deps ## All tests, including those with real processes and real client libraries
 	@deploy/install-deps.sh sentinel clients
 	$(CARGO) build -p sentinel-node --bins
-	SENTINEL_TEST_SLACK=$${SENTINEL_TEST_SLACK:-3} $(RUN_TESTS)
+	SENTINEL_TEST_SLACK=$${SENTINEL_TEST_SLACK:-3} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} $(RUN_TESTS)
 
 soak: deps ## The real-process tests with their full repetitions, strict limits of time, release build (half an hour)
 	@deploy/install-deps.sh clients
@@ -45,7 +45,7 @@ bench: deps ## Failover time and address queries beside the system's redis-senti
 	$(CARGO) build --release --quiet -p sentinel-node -p integration --bins
 	@$(CARGO) run --release --quiet -p integration --bin bench -- --runs $(RUNS)
 
-fuzz: ## Fuzz every parser (TIME=600 seconds each; TARGETS="conf acl" for some of them)
+fuzz: ## Fuzz every parser, and the property tests with new inputs (TIME=600 seconds each; TARGETS="conf acl")
 	@integration/fuzz/run $(TARGETS)
 
 check: ## Formatting, lints, documentation, architecture: changes nothing

@@ -32,8 +32,6 @@ pub struct KeyPattern {
 /// One set of permissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
-    /// Every command, also future ones: `+@all` and nothing removed since.
-    pub(super) every_command: bool,
     /// `+@all` was the last start: the canonical rules remove from all, else they add to none.
     pub(super) starts_from_all: bool,
     pub(super) commands: CommandSet,
@@ -49,7 +47,6 @@ impl Selector {
     /// Allows nothing but, where new users get them, all channels.
     pub(super) fn new(all_channels: bool) -> Self {
         Self {
-            every_command: false,
             starts_from_all: false,
             commands: CommandSet::EMPTY,
             first_args: BTreeMap::new(),
@@ -63,7 +60,7 @@ impl Selector {
     /// Allows everything this server has.
     #[must_use]
     pub fn is_unrestricted(&self) -> bool {
-        self.every_command && self.all_channels
+        self.allows_all_commands() && self.all_channels
     }
 
     /// Applies one rule.
@@ -107,7 +104,6 @@ impl Selector {
     }
 
     fn set_all_commands(&mut self, all: bool) {
-        self.every_command = all;
         self.starts_from_all = all;
         self.commands = if all { CommandSet::ALL } else { CommandSet::EMPTY };
         self.first_args.clear();
@@ -116,7 +112,6 @@ impl Selector {
     /// Also in a category, the rights of a container are those of all its subcommands.
     pub(super) fn set_command(&mut self, number: usize, allowed: bool) {
         self.commands.set(number, allowed);
-        self.every_command &= allowed;
         let end = units().get(number).map_or(number, |unit| unit.end);
         self.first_args.retain(|key, _| !(number..end).contains(key));
     }
@@ -228,7 +223,7 @@ impl Selector {
 
     /// Whether this selector alone allows a request that the table found.
     pub(super) fn check<W: AsRef<[u8]>>(&self, spec: &CommandSpec, words: &[W]) -> Result<(), Denied> {
-        if !self.every_command && !spec.before_auth() && !self.allows_command(spec, words) {
+        if !self.allows_all_commands() && !spec.before_auth() && !self.allows_command(spec, words) {
             return Err(Denied::Command);
         }
         if self.all_channels {
@@ -241,6 +236,11 @@ impl Selector {
             }
         }
         Ok(())
+    }
+
+    /// After `+@all`, if whatever was removed since came back: no matter in which words that was said.
+    fn allows_all_commands(&self) -> bool {
+        self.commands == CommandSet::ALL
     }
 
     fn allows_command<W: AsRef<[u8]>>(&self, spec: &CommandSpec, words: &[W]) -> bool {

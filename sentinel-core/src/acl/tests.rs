@@ -135,6 +135,14 @@ fn canonical_rules_are_those_of_redis_7_0() {
 }
 
 #[test]
+fn whoever_got_back_what_was_taken_is_unrestricted_again() {
+    assert!(user("+@all &*").is_unrestricted());
+    assert!(!user("+@all -hello &*").is_unrestricted());
+    // Found by `printed_rules_give_the_same_decisions`: it is printed as +@all, so it must be that.
+    assert!(user("+@all -hello +@fast &*").is_unrestricted());
+}
+
+#[test]
 fn wrong_rules_are_refused_with_redis_texts() {
     let after_keys = "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have \
                       any effect. Try 'resetkeys' to start with an empty list of patterns";
@@ -525,8 +533,6 @@ fn decisions(user: &User) -> Vec<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     #[test]
     fn printed_rules_give_the_same_decisions(
         root in prop::collection::vec(any_rule(), 0..12),

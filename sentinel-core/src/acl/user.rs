@@ -68,7 +68,6 @@ impl User {
     #[must_use]
     pub fn default_user() -> Self {
         let mut root = Selector::new(true);
-        root.every_command = true;
         root.starts_from_all = true;
         root.commands = super::commands::CommandSet::ALL;
         root.all_keys = true;
