@@ -44,6 +44,11 @@ impl<T: Send + 'static> Watch<T> {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
+    /// Ends it now; its value, if it has one.
+    pub fn end(mut self) -> Option<T> {
+        self.take()
+    }
+
     fn take(&mut self) -> Option<T> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().and_then(|thread| thread.join().ok()).flatten()
@@ -116,6 +121,32 @@ fn role_and_contact(client: &mut Client) -> Result<(String, bool)> {
         .text()?;
     let clients = client.read()?.text()?;
     Ok((role, clients.contains("name=sentinel-")))
+}
+
+/// Asks a server as sentinels do, but every 10 ms, until it is ended: the longest time without an answer. Tells how slow
+/// the machine was, whatever the sentinels thought.
+#[must_use]
+pub fn longest_silence(port: u16, credentials: Option<Credentials>) -> Watch<Duration> {
+    Watch::start(move |stop| {
+        let mut longest = Duration::ZERO;
+        let mut answered = now();
+        let mut slot: Option<Client> = None;
+        while !stop.load(Ordering::Relaxed) {
+            if slot.is_none() {
+                slot = Client::connect_as(port, Duration::from_millis(500), credentials.as_ref()).ok();
+            }
+            match slot.as_mut().map(|client| client.command(&["PING"])) {
+                Some(Ok(_)) => {
+                    let at = now();
+                    longest = longest.max(at.saturating_duration_since(answered));
+                    answered = at;
+                }
+                _ => slot = None,
+            }
+            pause_ms(10);
+        }
+        Some(longest.max(now().saturating_duration_since(answered)))
+    })
 }
 
 /// Notes when one of `ports` first calls itself a master: the instant and the port.
