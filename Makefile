@@ -19,8 +19,8 @@ endif
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-deps: ## Install redis-server from the system's packages if it is missing
-	@deploy/install-deps.sh server
+deps: ## Install redis-server, and a linker, from the system's packages if they are missing
+	@deploy/install-deps.sh build server
 
 demo: deps ## Start one master, two replicas and three nodes, kill the master, and watch the failover
 	$(CARGO) build --quiet -p sentinel-node -p integration --bins
@@ -31,12 +31,12 @@ cluster: deps ## The same deployment, left running until Ctrl-C
 	@$(CARGO) run --quiet -p integration --bin cluster
 
 test: deps ## All tests, including those with real processes and real client libraries
-	@deploy/install-deps.sh sentinel clients
+	@deploy/install-deps.sh sentinel openssl clients
 	$(CARGO) build -p sentinel-node --bins
 	SENTINEL_TEST_SLACK=$${SENTINEL_TEST_SLACK:-3} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-1} $(RUN_TESTS)
 
 soak: deps ## The real-process tests with their full repetitions, strict limits of time, release build (half an hour)
-	@deploy/install-deps.sh clients
+	@deploy/install-deps.sh openssl clients
 	$(CARGO) build --release -p sentinel-node --bins
 	SENTINEL_TEST_SOAK=1 $(RUN_SOAK)
 

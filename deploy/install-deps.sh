@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs what is missing from the system's packages, and says how where it cannot.
 #
-#   deploy/install-deps.sh server     redis-server                                  (demo, cluster, test)
-#   deploy/install-deps.sh sentinel   redis-sentinel, to compare replies with          (test)
-#   deploy/install-deps.sh bench      redis-sentinel and redis-benchmark            (bench)
+#   deploy/install-deps.sh build      a C linker, without which Rust builds nothing  (all)
+#   deploy/install-deps.sh server     redis-server                                   (demo, cluster, test)
+#   deploy/install-deps.sh sentinel   redis-sentinel, to compare replies with        (test)
+#   deploy/install-deps.sh openssl    openssl, to issue certificates                 (test, soak)
+#   deploy/install-deps.sh bench      redis-sentinel and redis-benchmark             (bench)
 #   deploy/install-deps.sh clients    python3 with venv, node with npm, php with phpredis and predis, ruby with redis,
-#                                     redis-cli                                     (client tests)
+#                                     redis-cli                                     (test, soak)
 #
 # What is there already is left alone. Missing client runtimes that cannot be installed are not an error: their
 # tests say that they were skipped.
@@ -26,14 +28,22 @@ as_root() {
     fi
 }
 
+# quietly COMMAND: shows the end of what it prints, and only if it fails
+quietly() {
+    local output status=0
+    output=$("$@" 2>&1) || status=$?
+    [ "$status" -eq 0 ] || tail -n 4 <<<"$output" >&2
+    return "$status"
+}
+
 apt_updated=no
 
 apt_install() {
     if [ "$apt_updated" = no ]; then
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 || true
+        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || true
         apt_updated=yes
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
+    quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
 }
 
 # install APT DNF APK BREW: each a list of package names in one word
@@ -44,19 +54,38 @@ install() {
     if have apt-get; then
         apt_install $apt
     elif have dnf; then
-        as_root dnf install -y $dnf >&2
+        quietly as_root dnf install -y $dnf
     elif have apk; then
-        as_root apk add $apk >&2
+        quietly as_root apk add $apk
     elif have brew; then
-        brew install $brew >&2
+        quietly brew install $brew
     else
         say "no apt-get, dnf, apk or brew here"
         return 1
     fi
 }
 
+need_build() {
+    if ! have "${CARGO:-cargo}"; then
+        say "${CARGO:-cargo} is not in PATH. Install Rust (1.85 or newer): https://rustup.rs"
+        return 1
+    fi
+    have cc && return 0
+    say "a C linker (cc) is missing, installing it"
+    install "gcc libc6-dev" gcc "gcc musl-dev" gcc || true
+    have cc && return 0
+    # Not an error yet: Cargo may be told to use another one.
+    say "a C linker could not be installed. Install it by hand, unless Cargo is configured to use another one:"
+    say "  Debian/Ubuntu: apt-get install gcc libc6-dev     Fedora: dnf install gcc"
+    say "  Alpine: apk add gcc musl-dev     macOS: xcode-select --install"
+}
+
 need_server() {
-    have redis-server && return 0
+    have "${REDIS_SERVER:-redis-server}" && return 0
+    if [ -n "${REDIS_SERVER:-}" ]; then
+        say "REDIS_SERVER=$REDIS_SERVER is not a program"
+        return 1
+    fi
     say "redis-server is missing, installing it"
     install redis-server redis redis redis || true
     have redis-server && return 0
@@ -72,6 +101,13 @@ need_sentinel() {
     say "redis-sentinel is missing, installing it"
     install redis-sentinel redis redis redis || true
     have redis-sentinel || say "redis-sentinel could not be installed: the test that compares replies with it will be skipped"
+}
+
+need_openssl() {
+    have openssl && return 0
+    say "openssl is missing, installing it"
+    install openssl openssl openssl openssl || true
+    have openssl || say "openssl could not be installed: the tests of certificates that it issues will fail"
 }
 
 need_bench() {
@@ -129,12 +165,14 @@ if [ $# -eq 0 ]; then
 fi
 for what in "$@"; do
     case "$what" in
+        build) need_build ;;
         server) need_server ;;
         sentinel) need_sentinel ;;
+        openssl) need_openssl ;;
         bench) need_bench ;;
         clients) need_clients ;;
         *)
-            say "unknown: $what (server, sentinel, bench or clients)"
+            say "unknown: $what (build, server, sentinel, openssl, bench or clients)"
             exit 2
             ;;
     esac

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use integration::harness::http::get_json;
-use integration::harness::process::{Process, find_program};
+use integration::harness::process::Process;
 use integration::harness::resp::{Client, Value};
 use integration::harness::sentinel::GROUP;
 use integration::harness::wait::{holds_for, wait_for};
@@ -52,7 +52,7 @@ fn foreign_data(cluster: &Cluster, name: &str, with_replica: bool) -> Result<Pat
 }
 
 fn foreign_server(dir: &std::path::Path, port: u16) -> Result<Process> {
-    let program = find_program("redis-server").context("redis-server is not installed")?;
+    let program = integration::harness::redis::program()?;
     let place = dir.display().to_string();
     let args = [
         "--port",

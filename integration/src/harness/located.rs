@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::process::{Process, find_program, tail};
-use super::redis::{REQUEST_TIMEOUT, info_fields};
+use super::redis::{self, REQUEST_TIMEOUT, info_fields};
 use super::resp::{Client, Value};
 use super::sentinel::Program;
 use super::wait::wait_for;
@@ -85,7 +85,7 @@ impl Located {
         lines: &str,
         names: Option<&PrivateNames>,
     ) -> Result<Self> {
-        let program = find_program("redis-server").context("redis-server is not installed")?;
+        let program = redis::program()?;
         let dir = base.join(name);
         let text = format!(
             "bind {ip}\nport {port}\ndir {}\nlogfile process.log\nsave \"\"\nappendonly no\nprotected-mode no\n\

@@ -50,6 +50,13 @@ impl Access {
     }
 }
 
+/// The data server that the environment names.
+pub fn program() -> Result<PathBuf> {
+    let name = std::env::var("REDIS_SERVER").unwrap_or_else(|_| String::from("redis-server"));
+    find_program(&name)
+        .with_context(|| format!("{name} is not installed: run deploy/install-deps.sh, or set REDIS_SERVER"))
+}
+
 /// One `redis-server` on 127.0.0.1.
 #[derive(Debug)]
 pub struct RedisServer {
@@ -108,9 +115,7 @@ impl RedisServer {
 
     /// Starts the process and does not wait for its first answer.
     pub fn launch_no_wait(&mut self) -> Result<()> {
-        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| String::from("redis-server"));
-        let program =
-            find_program(&program).context("redis-server is not installed: run deploy/install-deps.sh")?;
+        let program = program()?;
         let args = [self.dir.join("redis.conf").display().to_string()];
         let output = self.dir.join("output.log");
         self.process = Some(Process::spawn(&self.name, &program, &args, &self.dir, &output)?);

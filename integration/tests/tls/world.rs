@@ -117,7 +117,7 @@ impl World {
         if let Some(master) = master {
             text.push_str(&format!("replicaof 127.0.0.1 {master}\n"));
         }
-        let program = find_program("redis-server").context("redis-server is not installed")?;
+        let program = integration::harness::redis::program()?;
         self.start(name, port, &text, &program)
     }
 
