@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use integration::harness::located::{Located, PrivateNames};
 use integration::harness::located_group::{LocatedGroup, PATIENCE, Place};
 use integration::harness::ports::Port;
+use integration::harness::scenario::say_skipped;
 use integration::harness::wait::{holds_for, wait_for};
 
 const GROUP: &str = "m";
@@ -150,7 +151,7 @@ fn named_with(
 ) {
     let probe = tempfile::tempdir().unwrap();
     if let Err(why) = PrivateNames::new(probe.path()) {
-        eprintln!("{name} is skipped: {why:#}");
+        say_skipped(&format!("{name}: {why:#}"));
         return;
     }
     run(name, Deployment::start(true, server, named_node), scenario);

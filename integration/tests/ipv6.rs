@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use anyhow::{Context, Result, ensure};
 use integration::harness::located_group::{LocatedGroup, PATIENCE, Place};
 use integration::harness::ports::Port;
+use integration::harness::scenario::say_skipped;
 use integration::harness::wait::wait_for;
 
 const GROUP: &str = "m";
@@ -94,7 +95,7 @@ fn addresses_are_shown(group: &LocatedGroup, master: u16) -> Result<()> {
 #[test]
 fn a_group_lives_on_ipv6() {
     if let Err(why) = TcpListener::bind((HOST, 0)) {
-        eprintln!("a_group_lives_on_ipv6 is skipped: no {HOST} here ({why})");
+        say_skipped(&format!("a_group_lives_on_ipv6: no {HOST} here ({why})"));
         return;
     }
     let mut group = start().unwrap();

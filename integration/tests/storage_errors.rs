@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use integration::harness::process::{Process, tail};
+use integration::harness::scenario::say_skipped;
 use integration::harness::wait::{holds_for, wait_for};
 use integration::harness::{Cluster, ClusterOptions, scenario};
 
@@ -118,7 +119,7 @@ fn on_tmpfs(cluster: &mut Cluster, index: usize, size: &str) -> Result<Option<Tm
     let folder = node.dir().join("data");
     std::fs::create_dir_all(&folder)?;
     let Some(mounted) = Tmpfs::mount(&folder, size) else {
-        println!("skipped: this process may not mount a file system");
+        say_skipped("this process may not mount a file system");
         return Ok(None);
     };
     // The log stays on the big file system: it must be able to say what is wrong.

@@ -2,9 +2,9 @@
 //! Ruby with the libraries that the system's packages bring.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 
 use super::process::find_program;
@@ -43,8 +43,7 @@ pub fn python(packages: &[&str]) -> Result<Runtime> {
     install
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
         .args(packages);
-    run(install, "pip install")?;
-    Ok(Runtime::Ready(program, folder))
+    Ok(fetched(install, "pip install")?.unwrap_or(Runtime::Ready(program, folder)))
 }
 
 /// `packages` (as npm writes them) in a folder of their own.
@@ -62,8 +61,7 @@ pub fn node(packages: &[&str]) -> Result<Runtime> {
         .current_dir(&folder)
         .args(["install", "--no-audit", "--no-fund", "--silent"])
         .args(packages);
-    run(install, "npm install")?;
-    Ok(Runtime::Ready(node, folder))
+    Ok(fetched(install, "npm install")?.unwrap_or(Runtime::Ready(node, folder)))
 }
 
 /// An interpreter of the system, if `args` (a check that the library is there) ends well.
@@ -86,10 +84,18 @@ pub fn rust() -> Result<Runtime> {
     let folder = folder("rust")?;
     let _lock = lock(&folder)?;
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| String::from("cargo"));
+    let manifest = script("rust/Cargo.toml");
+    let mut fetch = Command::new(&cargo);
+    fetch
+        .args(["fetch", "--quiet", "--locked", "--manifest-path"])
+        .arg(&manifest);
+    if let Some(absent) = fetched(fetch, "cargo fetch")? {
+        return Ok(absent);
+    }
     let mut build = Command::new(cargo);
     build
         .args(["build", "--quiet", "--locked", "--manifest-path"])
-        .arg(script("rust/Cargo.toml"))
+        .arg(&manifest)
         .arg("--target-dir")
         .arg(&folder);
     run(build, "cargo build")?;
@@ -116,18 +122,29 @@ fn lock(folder: &Path) -> Result<std::fs::File> {
     Ok(file)
 }
 
-fn run(mut command: Command, what: &str) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("{what} could not be started"))?;
-    if !output.status.success() {
-        bail!(
-            "{what}: {}\n{}{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    ensure!(output.status.success(), "{what} failed");
+/// `None` when `command` got the packages. What a machine without a network does not get is absent, and not an error.
+fn fetched(command: Command, what: &str) -> Result<Option<Runtime>> {
+    let output = end(command, what)?;
+    Ok((!output.status.success()).then(|| Runtime::Absent(failure(what, &output))))
+}
+
+fn run(command: Command, what: &str) -> Result<()> {
+    let output = end(command, what)?;
+    ensure!(output.status.success(), failure(what, &output));
     Ok(())
+}
+
+fn end(mut command: Command, what: &str) -> Result<Output> {
+    command
+        .output()
+        .with_context(|| format!("{what} could not be started"))
+}
+
+fn failure(what: &str, output: &Output) -> String {
+    format!(
+        "{what}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::client_runtime::{self, Runtime};
+use super::scenario::say_skipped;
 
 /// Python packages, as pip writes them.
 const PYTHON: [&str; 2] = ["redis==8.1.0", "valkey==6.2.0"];
@@ -105,7 +106,7 @@ impl Library {
                 Some((vec![program, client_runtime::script(self.driver)], folder))
             }
             (Runtime::Absent(reason), _) => {
-                println!("SKIPPED: {}: {reason}", self.name);
+                say_skipped(&format!("{}: {reason}", self.name));
                 None
             }
         })

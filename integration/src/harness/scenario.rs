@@ -1,6 +1,7 @@
 //! The frame of every test with processes: runs it, and on failure prints what is needed to look into it.
 
 use std::any::Any;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use anyhow::Result;
@@ -29,6 +30,11 @@ pub fn scenario(name: &str, options: ClusterOptions, body: impl FnOnce(&mut Clus
             resume_unwind(panic);
         }
     }
+}
+
+/// Says that something was not tested, and why: past the capture of what tests print that pass.
+pub fn say_skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

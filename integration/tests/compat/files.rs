@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use integration::harness::ports::Port;
 use integration::harness::process::{Process, find_program, tail};
 use integration::harness::resp::Client;
+use integration::harness::scenario::say_skipped;
 use integration::harness::sentinel::Program;
 use integration::harness::wait::wait_for;
 
@@ -90,7 +91,7 @@ impl Run {
 
 fn compare() -> Result<()> {
     let Some(stock) = find_program("redis-sentinel") else {
-        eprintln!("SKIPPED: there is no redis-sentinel to compare with");
+        say_skipped("there is no redis-sentinel to compare with");
         return Ok(());
     };
     let Program::Ours(ours) = Program::built_here()? else {

@@ -12,6 +12,7 @@ use super::normal::Names;
 use super::reply::{self, Reply};
 use super::{PATIENCE, Side, cases, single};
 use integration::harness::process::find_program;
+use integration::harness::scenario::say_skipped;
 use integration::harness::sentinel::Program;
 
 const CONVERSATIONS: &str = include_str!("several.txt");
@@ -123,7 +124,7 @@ fn converse(port: u16, names: &Names, case: &str) -> Result<String> {
 
 fn compare() -> Result<()> {
     if find_program("redis-sentinel").is_none() {
-        eprintln!("SKIPPED: there is no redis-sentinel to compare with");
+        say_skipped("there is no redis-sentinel to compare with");
         return Ok(());
     }
     let stock = Side::start(Program::Stock, single(&[]), false).context("redis-sentinel")?;
