@@ -194,11 +194,17 @@ fn plain(present: &[Vec<String>], own: &Own<'_>, lines: &mut Lines<'_>) {
         forced.push(format!("loglevel {}", own.loglevel.name()));
     }
     for line in forced {
-        if let Some(key) = words_of(&line).as_deref().and_then(key_of) {
-            last.remove(&key);
-            lines.content.owned.insert(key);
+        let Some(key) = words_of(&line).as_deref().and_then(key_of) else {
+            continue;
+        };
+        lines.content.owned.insert(key.clone());
+        if last.remove(&key).is_some() {
+            // It stands here, and stays here when the command line says the same: the next one may not.
+            let needed = true;
+            lines.content.wanted.push(Wanted { key, line, needed });
+        } else {
+            lines.push(line, true);
         }
-        lines.push(line, true);
     }
     for (key, line) in last {
         // Written where it stands: this is no line that another file has.

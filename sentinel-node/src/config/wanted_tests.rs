@@ -174,6 +174,16 @@ fn nothing_of_an_included_file_is_repeated() {
 }
 
 #[test]
+fn a_folder_that_the_command_line_names_takes_the_place_of_the_one_in_the_file() {
+    let elsewhere = ["dir \"/var/lib/my sentinel\""];
+    let rewritten = |main| rewritten(main, &elsewhere, &Parameters::default(), None, &state(&["own"]));
+    let text = rewritten("dir /tmp\nsentinel monitor own 127.0.0.1 1 2\n");
+    assert!(text.starts_with("dir \"/var/lib/my sentinel\"\n"), "{text}");
+    let text = rewritten("sentinel monitor own 127.0.0.1 1 2\n");
+    assert!(!text.contains("dir "), "{text}");
+}
+
+#[test]
 fn an_edit_is_seen_in_the_lines_that_are_written_here_only() {
     let text = "# c\nport 1\nsentinel monitor m 127.0.0.1 1 2\nsentinel peer 1.1.1.1 1\n";
     let commented = text.replace("# c", "# d\ntimeout 5");
