@@ -18,6 +18,7 @@ pub mod lineage;
 pub mod monitor;
 pub mod names;
 pub mod odown;
+mod proposing;
 pub mod quorum;
 pub mod replicated;
 pub mod scripts;

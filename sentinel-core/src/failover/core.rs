@@ -7,12 +7,11 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, WallTime};
 
 use super::types::{Conditions, Crash, FailoverEffect, FailoverInput, Guard, Operation, OperationResult};
 use super::work::{Attempt, Scene, Work, mark, wake_at};
+use crate::proposing::Proposing;
 use crate::replicated::{Command, Phase, Plan, PlanCause, State};
 use crate::settle::Presence;
 use crate::time::MonoTime;
 
-/// A proposal without an answer for this long is made again.
-const PROPOSAL_PATIENCE_MS: u64 = 2_500;
 /// In TILT nothing is done; this often is looked whether it is over.
 const TILT_POLL_MS: u64 = 100;
 
@@ -109,7 +108,9 @@ impl FailoverCore {
             } => {
                 self.is_raft_leader = is_raft_leader;
                 self.has_majority = has_majority;
-                self.work.values_mut().for_each(|w| w.proposing_until = None);
+                self.work
+                    .values_mut()
+                    .for_each(|w| w.proposing = Proposing::default());
                 None
             }
             FailoverInput::Peers(connected) => {
@@ -125,12 +126,11 @@ impl FailoverCore {
                 self.operated(&master, operation, &result, now, wall, effects);
                 Some(vec![master])
             }
-            FailoverInput::Proposed(name, accepted) => {
+            FailoverInput::Proposed(name, answer) => {
                 let Some(work) = self.work.get_mut(&name) else {
                     return Some(Vec::new());
                 };
-                // A refused or lost proposal is made again, if it still makes sense, after a moment.
-                work.proposing_until = (!accepted).then(|| now.plus(50));
+                work.proposing = Proposing::answered(answer, self.state.last_applied, now);
                 Some(vec![name])
             }
             FailoverInput::Arm(crashes) => {
@@ -163,8 +163,13 @@ impl FailoverCore {
             let mark = group.plan.as_ref().map(mark);
             if mark.as_ref() != work.plan_seen.as_ref().map(|(mark, _)| mark) {
                 work.plan_seen = mark.map(|mark| (mark, now));
-                work.proposing_until = None;
+                work.proposing = Proposing::default();
                 work.executor_missing_since = None;
+            }
+        }
+        for (name, work) in &mut self.work {
+            if work.proposing.see(state.last_applied) && !touched.contains(name) {
+                touched.push(name.clone());
             }
         }
         self.state = state;
@@ -273,14 +278,14 @@ impl FailoverCore {
         let Some(work) = self.work.get_mut(scene.name) else {
             return;
         };
-        if let Some(until) = work.proposing_until.filter(|until| *until > scene.now) {
-            wake_at(work, until);
-            return;
+        let busy = work.proposing.busy(scene.now);
+        if busy.is_none() {
+            work.proposing = Proposing::sent(scene.now);
+            effects.push(FailoverEffect::Propose(scene.name.clone(), command));
         }
-        let until = scene.now.plus(PROPOSAL_PATIENCE_MS);
-        work.proposing_until = Some(until);
-        wake_at(work, until);
-        effects.push(FailoverEffect::Propose(scene.name.clone(), command));
+        if let Some(until) = work.proposing.busy(scene.now) {
+            wake_at(work, until);
+        }
     }
 
     /// Sends an operation, unless one is on its way to that instance. Returns whether it was sent.

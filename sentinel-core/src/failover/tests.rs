@@ -153,7 +153,8 @@ impl World {
                 }
                 FailoverEffect::Propose(master, command) => {
                     let accepted = self.commits && self.commit(&command);
-                    self.input(FailoverInput::Proposed(master, accepted));
+                    let answer = accepted.then_some(self.state.last_applied);
+                    self.input(FailoverInput::Proposed(master, answer));
                 }
                 FailoverEffect::Execute {
                     operation,

@@ -163,8 +163,8 @@ pub enum FailoverInput {
         /// Result.
         result: OperationResult,
     },
-    /// A proposal for this group got its answer.
-    Proposed(MasterName, bool),
+    /// A proposal for this group got its answer: applied at this log index, `None` = refused or lost.
+    Proposed(MasterName, Option<u64>),
     /// Replaces the armed crashes.
     Arm(BTreeSet<Crash>),
     /// The deadline passed.

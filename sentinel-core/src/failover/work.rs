@@ -7,6 +7,7 @@ use sentinel_proto::types::{HostPort, MasterName, WallTime};
 use super::coordinated::Handover;
 use super::types::{FailoverEffect, Operation};
 use crate::instance::InstanceFacts;
+use crate::proposing::Proposing;
 use crate::replicated::{Group, Phase, Plan};
 use crate::time::MonoTime;
 
@@ -22,7 +23,7 @@ pub(super) struct Work {
     /// Operations on their way.
     pub(super) on_the_way: BTreeMap<HostPort, (u64, Operation)>,
     pub(super) repairs: BTreeMap<HostPort, Repair>,
-    pub(super) proposing_until: Option<MonoTime>,
+    pub(super) proposing: Proposing,
     /// The plan as last seen and since when it looks like this.
     pub(super) plan_seen: Option<(PlanMark, MonoTime)>,
     pub(super) executor_missing_since: Option<MonoTime>,

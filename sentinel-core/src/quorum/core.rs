@@ -15,12 +15,11 @@ use super::{foreign, lineage};
 use crate::instance::InstanceFacts;
 use crate::lineage::Kinship;
 use crate::odown::{OPINION_REFRESH_MS, OPINION_TTL_MS, Subject, crash_is_plausible, tally};
+use crate::proposing::Proposing;
 use crate::replicated::{Command, Group, State};
 use crate::settle::Presence;
 use crate::time::MonoTime;
 
-/// A proposal without an answer for this long is proposed again.
-const PROPOSAL_PATIENCE_MS: u64 = 2_500;
 /// Replica reports older than this do not count as fresh.
 pub(super) const FRESH_REPORT_MS: u64 = 300;
 
@@ -111,7 +110,7 @@ impl QuorumCore {
             [
                 soon,
                 g.not_before.filter(|t| *t > now),
-                g.proposing_until,
+                g.proposing.busy(now),
                 g.reached_since.map(|t| t.plus(OUTVOTED_MS)),
             ]
         });
@@ -165,7 +164,9 @@ impl QuorumCore {
             } => {
                 self.is_raft_leader = is_raft_leader;
                 self.has_majority = has_majority;
-                self.groups.values_mut().for_each(|g| g.proposing_until = None);
+                self.groups
+                    .values_mut()
+                    .for_each(|g| g.proposing = Proposing::default());
                 Touched::All
             }
             QuorumInput::Peers(connected) => {
@@ -173,16 +174,17 @@ impl QuorumCore {
                 self.presence.update(self.me, &self.state, &self.connected, now);
                 Touched::All
             }
-            QuorumInput::Proposed(name, accepted) => {
-                if let Some(group) = self.groups.get_mut(&name) {
-                    group.proposing_until = None;
-                    group.not_before = if accepted {
-                        group.not_before
-                    } else {
-                        Some(now.plus(50))
-                    };
+            QuorumInput::Proposed(name, answer) => {
+                let busy = |(other, soft): (&MasterName, &GroupSoft)| {
+                    *other != name && soft.proposing.busy(now).is_some()
+                };
+                if answer.is_none() && !self.groups.iter().any(busy) {
+                    // No epoch is on its way any more: the next proposal need not leave a gap.
+                    self.proposed_epoch = self.state.current_epoch;
                 }
-                self.proposed_epoch = self.state.current_epoch;
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.proposing = Proposing::answered(answer, self.state.last_applied, now);
+                }
                 Touched::One(name)
             }
             QuorumInput::Hello(..) => Touched::None,
@@ -232,6 +234,11 @@ impl QuorumCore {
                     0
                 };
                 soft.not_before = failed.then(|| now.plus(backoff_ms(soft.failures)));
+            }
+        }
+        for (name, soft) in &mut self.groups {
+            if soft.proposing.see(state.last_applied) && !touched.contains(name) {
+                touched.push(name.clone());
             }
         }
         self.proposed_epoch = self.proposed_epoch.max(state.current_epoch);
@@ -318,10 +325,10 @@ impl QuorumCore {
         };
         let is_new = |r: &&HostPort| **r != group.address && !group.replicas.contains_key(*r);
         let new: Vec<HostPort> = replicas.iter().filter(is_new).cloned().collect();
-        if new.is_empty() || soft.proposing_until.is_some_and(|until| until > now) {
+        if new.is_empty() || soft.proposing.busy(now).is_some() {
             return;
         }
-        soft.proposing_until = Some(now.plus(PROPOSAL_PATIENCE_MS));
+        soft.proposing = Proposing::sent(now);
         let command = Command::AddReplicas {
             master: name.clone(),
             listed_by: by.clone(),
@@ -329,10 +336,6 @@ impl QuorumCore {
             at: wall,
         };
         effects.push(QuorumEffect::Propose(name.clone(), command));
-    }
-
-    pub(super) fn patience_ms() -> u64 {
-        PROPOSAL_PATIENCE_MS
     }
 }
 
@@ -403,7 +406,12 @@ fn judge(
     // A committed plan says so too: a node that is slower than the failover still shows what it is about.
     let committed = open::committed_agreement(group);
     let odown = count.reached && (mine || outvoted) || committed.is_some();
-    if odown == soft.odown_since.is_some() {
+    // Who speaks of a later epoch knows of a switch that is still on its way here: that ends this, with its own events.
+    let overtaken = soft
+        .opinions
+        .values()
+        .any(|(o, _)| o.config_epoch > group.config_epoch);
+    if odown == soft.odown_since.is_some() || !odown && overtaken {
         return;
     }
     let master = InstanceRef::master(&group.name, &group.address);

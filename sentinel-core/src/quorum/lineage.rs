@@ -8,6 +8,7 @@ use super::core::{QuorumCore, replica_facts};
 use super::types::{GroupSoft, QuorumEffect};
 use crate::instance::{InstanceFacts, ReplicationLink};
 use crate::lineage::Kinship;
+use crate::proposing::Proposing;
 use crate::replicated::{Command, Group, Phase, Plan};
 use crate::time::MonoTime;
 
@@ -35,12 +36,12 @@ pub(super) fn record(
         return;
     };
     let since = *soft.lineage_since.get_or_insert(now);
-    let waiting = soft.proposing_until.is_some_and(|until| until > now);
+    let waiting = soft.proposing.busy(now).is_some();
     if waiting || !is_heir && now.ms_since(since) < GATHER_MS {
         return;
     }
     soft.lineage_since = Some(now);
-    soft.proposing_until = Some(now.plus(QuorumCore::patience_ms()));
+    soft.proposing = Proposing::sent(now);
     let command = Command::RecordLineage {
         master: name.clone(),
         address: group.address.clone(),

@@ -41,7 +41,7 @@ fn news_are_gathered_and_recorded_in_one_command() {
     };
     assert_eq!(world.proposals(), [&expected]);
     apply(&mut world.state, 6, &expected);
-    world.input(QuorumInput::Proposed(name(), true));
+    world.input(QuorumInput::Proposed(name(), Some(6)));
     world.input(QuorumInput::State(Arc::new(world.state.clone())));
     world.effects.clear();
     world.pass(5_000);

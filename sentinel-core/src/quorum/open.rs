@@ -9,6 +9,7 @@ use super::core::{FRESH_REPORT_MS, QuorumCore, replica_facts, set_hold};
 use super::types::{GroupSoft, Hold, QuorumEffect};
 use crate::instance::{InstanceFacts, ReportedRole};
 use crate::odown::witness_against;
+use crate::proposing::Proposing;
 use crate::replicated::{Command, EvidenceNote, Group, Phase, PlanCause, RefusalReason, Step};
 use crate::select::{SelectContext, Selection, handed_to, is_eligible, select};
 use crate::settle::{Presence, is_followed, settled_at};
@@ -41,7 +42,7 @@ pub(super) fn consider(
     if !majority {
         return set_hold(soft, Some(Hold::NoMajority), name, effects);
     }
-    if !leads || tilt || soft.proposing_until.is_some_and(|until| until > now) {
+    if !leads || tilt || soft.proposing.busy(now).is_some() {
         return;
     }
     let (executor, selection) = match decide(group, soft, me, &others, odown_since, now) {
@@ -57,7 +58,7 @@ pub(super) fn consider(
         }
     };
     set_hold(soft, None, name, effects);
-    soft.proposing_until = Some(now.plus(QuorumCore::patience_ms()));
+    soft.proposing = Proposing::sent(now);
     let command = Command::OpenFailover {
         master: name.clone(),
         config_epoch: group.config_epoch,

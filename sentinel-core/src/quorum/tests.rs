@@ -346,9 +346,41 @@ fn replicas_that_the_log_does_not_know_are_proposed_until_it_does() {
     assert!(
         matches!(world.proposals()[..], [Command::AddReplicas { replicas, .. }] if *replicas == vec![at(6399)])
     );
-    world.input(QuorumInput::Proposed(name(), false));
+    world.input(QuorumInput::Proposed(name(), None));
     world.pass(100);
     assert_eq!(world.proposals().len(), 2, "tried again");
+}
+
+#[test]
+fn an_answer_that_comes_before_its_state_proposes_nothing_again() {
+    let mut world = World::new();
+    world.input(QuorumInput::Listed(name(), at(6379), vec![at(6399)]));
+    let add = world.proposals()[0].clone();
+    let (index, before) = (world.state.last_applied + 1, world.state.clone());
+    apply(&mut world.state, index, &add);
+    world.input(QuorumInput::Proposed(name(), Some(index)));
+    world.pass(100);
+    world.input(QuorumInput::State(Arc::new(before)));
+    assert_eq!(world.proposals(), [&add], "its state is still on the way");
+    world.input(QuorumInput::Listed(name(), at(6379), vec![at(6398), at(6399)]));
+    world.input(QuorumInput::State(Arc::new(world.state.clone())));
+    assert_eq!(world.proposals().len(), 2, "what else is new follows at once");
+}
+
+#[test]
+fn a_switch_that_others_saw_first_does_not_end_odown_before_it_is_applied_here() {
+    let mut world = World::new();
+    world.see_master_down();
+    world.hear(2, |_| {});
+    let ended = |world: &World| world.events().iter().any(|event| event.starts_with("-odown"));
+    world.hear(2, |o| (o.config_epoch, o.address, o.down) = (1, at(6380), false));
+    assert!(!ended(&world), "{:?}", world.events());
+    world.hear(2, |o| o.down = false);
+    assert!(
+        ended(&world),
+        "it was the same epoch after all: {:?}",
+        world.events()
+    );
 }
 
 #[test]

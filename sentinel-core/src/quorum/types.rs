@@ -11,6 +11,7 @@ use sentinel_proto::types::{HostPort, MasterName, NodeId, SentinelId, WallTime};
 
 use crate::instance::InstanceFacts;
 use crate::odown::Opinions;
+use crate::proposing::Proposing;
 use crate::replicated::{Command, State};
 use crate::time::MonoTime;
 
@@ -38,8 +39,8 @@ pub enum QuorumInput {
     },
     /// Sentinels that this node is connected to.
     Peers(BTreeSet<NodeId>),
-    /// A proposal for this group got its answer.
-    Proposed(MasterName, bool),
+    /// A proposal for this group got its answer: applied at this log index, `None` = refused or lost.
+    Proposed(MasterName, Option<u64>),
     /// The deadline passed.
     Timer,
 }
@@ -122,7 +123,7 @@ pub struct GroupSoft {
     pub(super) reached_since: Option<MonoTime>,
     pub(super) attention: bool,
     pub(super) listed: Option<(HostPort, Vec<HostPort>)>,
-    pub(super) proposing_until: Option<MonoTime>,
+    pub(super) proposing: Proposing,
     pub(super) failures: u32,
     pub(super) not_before: Option<MonoTime>,
     pub(super) closed_plans: u64,

@@ -103,8 +103,8 @@ impl Failover {
             FailoverEffect::Propose(master, command) => {
                 let answer = (self.ports.propose)(command).into_actor(self);
                 ctx.spawn(
-                    answer.map(move |accepted, actor: &mut Self, ctx: &mut Context<Self>| {
-                        actor.input(FailoverInput::Proposed(master, accepted), ctx);
+                    answer.map(move |answer, actor: &mut Self, ctx: &mut Context<Self>| {
+                        actor.input(FailoverInput::Proposed(master, answer), ctx);
                     }),
                 );
             }

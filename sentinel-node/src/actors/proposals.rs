@@ -114,18 +114,18 @@ impl GatewayHandle {
         let _ = self.inner.heard.set(port);
     }
 
-    /// The port of the actors: `true` = applied.
+    /// The port of the actors: `Some` = applied at that index.
     #[must_use]
     pub fn propose_port(&self) -> ProposePort {
         let handle = self.clone();
         Arc::new(move |command| {
             let answer = handle.submit(command);
-            Box::pin(async move { answer.await.is_ok() })
+            Box::pin(async move { answer.await.ok() })
         })
     }
 
     /// Proposes on the main runtime, wherever the future is awaited; it runs to its end even when that is dropped.
-    fn submit(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
+    fn submit(&self, command: Command) -> BoxFuture<'static, Result<u64, ControlError>> {
         let raft = self.inner.raft.clone();
         self.on_main(async move { ask(&raft, command).await })
     }
@@ -134,17 +134,16 @@ impl GatewayHandle {
     fn write(&self, command: Command) -> BoxFuture<'static, Result<(), ControlError>> {
         let (answer, inner) = (self.submit(command), Arc::clone(&self.inner));
         Box::pin(async move {
-            let answer = answer.await;
-            if answer.is_ok() {
-                inner.wait_shown().await;
-            }
-            answer
+            answer.await?;
+            inner.wait_shown().await;
+            Ok(())
         })
     }
 
-    fn on_main<F>(&self, work: F) -> BoxFuture<'static, Result<(), ControlError>>
+    fn on_main<F, T>(&self, work: F) -> BoxFuture<'static, Result<T, ControlError>>
     where
-        F: Future<Output = Result<(), ControlError>> + Send + 'static,
+        F: Future<Output = Result<T, ControlError>> + Send + 'static,
+        T: Send + 'static,
     {
         let task = self.inner.main.spawn(work);
         Box::pin(async move {
@@ -154,7 +153,8 @@ impl GatewayHandle {
     }
 }
 
-async fn ask(raft: &RaftHandle, command: Command) -> Result<(), ControlError> {
+/// The index at which it was applied.
+async fn ask(raft: &RaftHandle, command: Command) -> Result<u64, ControlError> {
     match answer(raft.propose(command, PROPOSE_WITHIN).await) {
         Err(ControlError::NoMajority(missing)) => {
             Err(ControlError::NoMajority(with_addresses(missing, &raft.state())))
@@ -173,9 +173,9 @@ fn with_addresses(text: String, state: &State) -> String {
 }
 
 /// The client's view of a proposal's answer.
-fn answer(proposal: Proposal) -> Result<(), ControlError> {
+fn answer(proposal: Proposal) -> Result<u64, ControlError> {
     match proposal {
-        Proposal::Yes { .. } => Ok(()),
+        Proposal::Yes { index } => Ok(index),
         Proposal::No(Rejection::PlanOpen) => Err(ControlError::InProgress),
         Proposal::No(rejection) => Err(ControlError::Rejected(rejection)),
         Proposal::NoMajority(missing) => Err(ControlError::NoMajority(missing)),
@@ -248,7 +248,7 @@ impl Inner {
             match ask(&self.raft, command).await {
                 // Another failover took the epoch, or the group was switched: look again.
                 Err(ControlError::Rejected(Rejection::Stale(_))) => {}
-                other => return other,
+                other => return other.map(|_| ()),
             }
         }
         Err(ControlError::Rejected(Rejection::Stale(

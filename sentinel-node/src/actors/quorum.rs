@@ -21,8 +21,8 @@ use crate::view::{GroupView, NodeView};
 /// Messages that may wait.
 pub const MAILBOX: usize = 8192;
 
-/// Proposes a command; `true` = applied.
-pub type ProposePort = Arc<dyn Fn(Command) -> BoxFuture<'static, bool> + Send + Sync>;
+/// Proposes a command; `Some` = applied at that log index.
+pub type ProposePort = Arc<dyn Fn(Command) -> BoxFuture<'static, Option<u64>> + Send + Sync>;
 
 /// Where the quorum actor reports.
 #[derive(Clone)]
@@ -121,8 +121,8 @@ impl Quorum {
             QuorumEffect::Propose(master, command) => {
                 let answer = (self.ports.propose)(command).into_actor(self);
                 ctx.spawn(
-                    answer.map(move |accepted, actor: &mut Self, ctx: &mut Context<Self>| {
-                        actor.input(QuorumInput::Proposed(master, accepted), ctx);
+                    answer.map(move |answer, actor: &mut Self, ctx: &mut Context<Self>| {
+                        actor.input(QuorumInput::Proposed(master, answer), ctx);
                     }),
                 );
             }

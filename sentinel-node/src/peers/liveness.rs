@@ -1,4 +1,4 @@
-//! Subjectively down of sentinels: nothing heard on any connection for `sdown_after`. Pure.
+//! Subjectively down of sentinels: nothing heard on any connection for `sdown_after`, in which this process ran. Pure.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ pub(super) struct Life {
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     lives: BTreeMap<NodeId, Life>,
+    last_step: Option<MonoTime>,
+    /// End of the last time in which this process did not run: silence from before says nothing about others.
+    awake_since: MonoTime,
 }
 
 impl Liveness {
@@ -29,6 +32,10 @@ impl Liveness {
         sdown_after_ms: u64,
         heard: &BTreeMap<NodeId, Option<MonoTime>>,
     ) -> Vec<(NodeId, bool)> {
+        let stalled = |last: MonoTime| now.ms_since(last) >= sdown_after_ms / 2;
+        if self.last_step.replace(now).is_some_and(stalled) {
+            self.awake_since = now;
+        }
         self.lives.retain(|node, _| heard.contains_key(node));
         let mut changes = Vec::new();
         for (node, heard) in heard {
@@ -37,7 +44,11 @@ impl Liveness {
                 sdown_since: None,
             });
             life.last_ok = life.last_ok.max(heard.unwrap_or(life.last_ok));
-            let down = now.ms_since(life.last_ok) >= sdown_after_ms;
+            let silent_since = match life.sdown_since {
+                Some(_) => life.last_ok,
+                None => life.last_ok.max(self.awake_since),
+            };
+            let down = now.ms_since(silent_since) >= sdown_after_ms;
             match (down, life.sdown_since) {
                 (true, None) => {
                     life.sdown_since = Some(now);
@@ -76,12 +87,27 @@ mod tests {
             l.step(MonoTime(1000), 2000, &heard(None)).is_empty(),
             "known since now"
         );
-        assert!(l.step(MonoTime(2000), 2000, &heard(Some(1500))).is_empty());
-        assert!(l.step(MonoTime(3499), 2000, &heard(None)).is_empty());
+        for at in [1900, 2000, 2900, 3499] {
+            assert!(l.step(MonoTime(at), 2000, &heard(Some(1500))).is_empty());
+        }
         assert_eq!(l.step(MonoTime(3500), 2000, &heard(None)), [(N, true)]);
         assert!(l.step(MonoTime(9000), 2000, &heard(None)).is_empty(), "said once");
         assert_eq!(l.get(N).unwrap().sdown_since, Some(MonoTime(3500)));
         assert_eq!(l.step(MonoTime(9001), 2000, &heard(Some(9001))), [(N, false)]);
+    }
+
+    #[test]
+    fn who_did_not_run_blames_nobody_and_takes_nothing_back() {
+        let mut l = Liveness::default();
+        l.step(MonoTime(1000), 2000, &heard(None));
+        assert!(l.step(MonoTime(6000), 2000, &heard(None)).is_empty(), "stalled");
+        assert!(l.step(MonoTime(6900), 2000, &heard(None)).is_empty());
+        assert!(l.step(MonoTime(7800), 2000, &heard(None)).is_empty());
+        assert_eq!(l.step(MonoTime(8000), 2000, &heard(None)), [(N, true)]);
+        assert!(
+            l.step(MonoTime(20_000), 2000, &heard(None)).is_empty(),
+            "still down"
+        );
     }
 
     #[test]
