@@ -2,14 +2,15 @@
 //! from replicas, and authenticate. docs/CLIENTS.md has the results.
 //!
 //! All libraries work on one deployment at the same time. `SENTINEL_TEST_CLIENTS=fred,predis` runs some of them only,
-//! `SENTINEL_PROGRAM=stock` the same against the system's `redis-sentinel`.
+//! `SENTINEL_TEST_DRIVERS` those of others, `SENTINEL_PROGRAM=stock` the same against the system's `redis-sentinel`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use integration::harness::driver::{Driver, Task};
-use integration::harness::libraries::{LIBRARIES, Lack, Library};
+use integration::harness::libraries::{self, DISCOVERY, Lack, Library};
 use integration::harness::redis::Access;
 use integration::harness::resp::Credentials;
 use integration::harness::sentinel::GROUP;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A library at work.
 struct Client {
-    library: &'static Library,
+    library: Library,
     driver: Driver,
     /// Milliseconds until it wrote to the new master, for each failover.
     back_ms: Vec<f64>,
@@ -30,34 +31,61 @@ struct Client {
 /// Who the drivers say they are.
 #[derive(Clone, Default)]
 struct Identity {
+    /// What all of them say at the sentinels; `own_users`: each its own name.
     sentinel: Option<Credentials>,
+    own_users: bool,
     server: Option<Credentials>,
 }
 
-fn start_all(cluster: &Cluster, lacks: &[Lack], identity: &Identity) -> Result<Vec<Client>> {
-    let mut clients = Vec::new();
-    for library in LIBRARIES.iter().filter(|library| library.is_wanted()) {
+impl Identity {
+    fn at_sentinels(&self, library: &Library) -> Option<Credentials> {
+        let mut access = self.sentinel.clone();
+        if self.own_users
+            && let Some(access) = &mut access
+        {
+            access.user = Some(user_of(library));
+        }
+        access
+    }
+}
+
+/// The library's user at the sentinels.
+fn user_of(library: &Library) -> String {
+    library.name.replace([' ', '(', ')'], "-")
+}
+
+/// A library with its program and the folder to run it in.
+type Installed = (Library, Vec<PathBuf>, PathBuf);
+
+fn install_all(lacks: &[Lack]) -> Result<Vec<Installed>> {
+    let mut installed = Vec::new();
+    for library in libraries::wanted()? {
         if library.lacks.iter().any(|lack| lacks.contains(lack)) {
             println!("LEFT OUT: {} cannot do this, see docs/CLIENTS.md", library.name);
-            continue;
+        } else if let Some((program, folder)) = library.program()? {
+            installed.push((library, program, folder));
         }
-        let Some((program, folder)) = library.program()? else {
-            continue;
-        };
+    }
+    Ok(installed)
+}
+
+fn start_all(cluster: &Cluster, installed: &[Installed], identity: &Identity) -> Result<Vec<Client>> {
+    let mut clients = Vec::new();
+    for (library, program, folder) in installed {
         let task = Task {
-            program,
-            folder,
+            program: program.clone(),
+            folder: folder.clone(),
             library: library.package().to_owned(),
             sentinels: cluster.sentinel_ports(),
             master: GROUP.to_owned(),
-            key: format!("written:{}", library.name),
-            sentinel_access: identity.sentinel.clone(),
+            key: format!("written:{}:{}", library.name, identity.own_users),
+            sentinel_access: identity.at_sentinels(library),
             access: identity.server.clone(),
             ca: None,
         };
         let driver = Driver::start(&task).context(library.name)?;
         clients.push(Client {
-            library,
+            library: *library,
             driver,
             back_ms: Vec::new(),
         });
@@ -201,25 +229,40 @@ fn replica_flags(cluster: &Cluster) -> String {
     said.collect::<Vec<_>>().join("\n")
 }
 
+/// What users were refused at the sentinels.
+fn refusals(cluster: &Cluster) -> String {
+    let refused = |index: usize| -> Result<Vec<String>> {
+        let log = cluster.node(index)?.command(&["ACL", "LOG"])?;
+        let entries = log.array()?.iter().map(|entry| {
+            let pairs = entry.pairs()?;
+            let field = |name: &str| pairs.get(name).cloned().unwrap_or_default();
+            Ok(format!("{}: {}", field("username"), field("object")))
+        });
+        entries.collect()
+    };
+    let mut all: Vec<String> = (0..cluster.nodes.len())
+        .flat_map(|index| refused(index).unwrap_or_else(|reason| vec![format!("{reason:#}")]))
+        .collect();
+    all.sort();
+    all.dedup();
+    format!("refused at the sentinels: {}", all.join("; "))
+}
+
 fn report(clients: &[Client]) {
-    println!("| Library | Version | Writing again after (ms) | Errors |\n|---|---|---|---|");
+    println!("| Library | Version | Writing again after (ms) | Errors | Reads from a replica, a master |");
+    println!("|---|---|---|---|---|");
     for client in clients {
         let times: Vec<String> = client.back_ms.iter().map(|ms| format!("{ms:.0}")).collect();
         println!(
-            "| {} | {} | {} | {} of {} |",
+            "| {} | {} | {} | {} of {} | {}, {} |",
             client.library.name,
             client.driver.version(),
             times.join(", "),
             client.driver.errors(),
             client.driver.written().len() + client.driver.errors(),
+            client.driver.reads(),
+            client.driver.stray_reads()
         );
-        if client.driver.stray_reads() > 0 {
-            println!(
-                "{}: {} reads from a master",
-                client.library.name,
-                client.driver.stray_reads()
-            );
-        }
     }
 }
 
@@ -229,7 +272,7 @@ fn clients_follow_failovers_and_survive_the_loss_of_any_sentinel() {
         "clients_follow_failovers_and_survive_the_loss_of_any_sentinel",
         ClusterOptions::default(),
         |cluster| {
-            let mut clients = start_all(cluster, &[], &Identity::default())?;
+            let mut clients = start_all(cluster, &install_all(&[])?, &Identity::default())?;
             wait_working(&mut clients)?;
             crash_master(cluster, &mut clients)?;
             for index in 0..cluster.nodes.len() {
@@ -247,21 +290,36 @@ fn clients_authenticate_at_sentinels_and_servers() {
         access: Access::Acl,
         ..ClusterOptions::default()
     };
-    options.settings.password = Some(String::from("sentinel_password"));
-    let identity = Identity {
+    let secret = "sentinel_password";
+    options.settings.password = Some(String::from(secret));
+    for library in libraries::wanted().unwrap() {
+        let (name, needs) = (user_of(&library), library.needs);
+        let user = format!("user {name} on >{secret} {DISCOVERY} {needs}");
+        options.settings.extra.push(user.trim_end().to_owned());
+    }
+    let identity = |own_users| Identity {
         sentinel: Some(Credentials {
             user: None,
-            password: String::from("sentinel_password"),
+            password: String::from(secret),
         }),
+        own_users,
         server: Access::Acl.credentials(),
     };
     scenario(
         "clients_authenticate_at_sentinels_and_servers",
         options,
         |cluster| {
-            let mut clients = start_all(cluster, &[Lack::SentinelPassword, Lack::User], &identity)?;
-            wait_working(&mut clients)?;
+            let installed = install_all(&[Lack::SentinelPassword, Lack::User])?;
+            // With the password of the sentinels' default user; then as users that may do nothing but look.
+            let mut clients = start_all(cluster, &installed, &identity(false))?;
+            wait_all(&mut clients, "it writes", |client, _| {
+                Ok(!client.driver.written().is_empty())
+            })?;
+            drop(clients);
+            let mut clients = start_all(cluster, &installed, &identity(true))?;
+            wait_working(&mut clients).with_context(|| refusals(cluster))?;
             crash_master(cluster, &mut clients)?;
+            println!("{}", refusals(cluster));
             report(&clients);
             Ok(())
         },

@@ -79,6 +79,14 @@ pub fn system(program: &str, args: &[&str]) -> Result<Runtime> {
     Ok(Runtime::Ready(path, folder("system")?))
 }
 
+/// Any program, in its own folder.
+pub fn given(program: &str) -> Result<Runtime> {
+    let program = std::path::absolute(program).context("program")?;
+    ensure!(program.is_file(), "{} is not a file", program.display());
+    let folder = program.parent().context("no folder")?.to_owned();
+    Ok(Runtime::Ready(program, folder))
+}
+
 /// The programs of `integration/clients/rust`, built.
 pub fn rust() -> Result<Runtime> {
     let folder = folder("rust")?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use integration::harness::driver::{Driver, Task};
-use integration::harness::libraries::LIBRARIES;
+use integration::harness::libraries;
 use integration::harness::sentinel::GROUP;
 use integration::harness::time::{now, pause_ms};
 use integration::harness::wait::wait_for;
@@ -17,7 +17,7 @@ const LIBRARY_PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(world: &World, nodes: &[Node]) -> Result<Vec<(&'static str, Driver)>> {
     let mut drivers = Vec::new();
-    for library in LIBRARIES.iter().filter(|library| library.is_wanted()) {
+    for library in libraries::wanted()? {
         let Some((program, folder)) = library.program()? else {
             continue;
         };
