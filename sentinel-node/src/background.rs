@@ -47,10 +47,16 @@ pub fn enter(config: &mut Config, stdin: &str) -> std::io::Result<Process> {
     }
     let mut child = Command::new(std::env::current_exe()?);
     title::give(config, &mut child);
+    // A pipe only where it has something to say: what is at 0 is what scripts get.
+    let input = if stdin.is_empty() {
+        Stdio::null()
+    } else {
+        Stdio::piped()
+    };
     let mut child = child
         .args(std::env::args_os().skip(1))
         .env(MARK, "1")
-        .stdin(Stdio::piped())
+        .stdin(input)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;

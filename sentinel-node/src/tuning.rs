@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sentinel_core::quorum::TiltTimes;
 use sentinel_core::scripts::ScriptTimes;
+use tokio::sync::Notify;
 
 /// Names in the order of the reply, and defaults in milliseconds.
 const TIMES: [(&str, u64); 13] = [
@@ -36,12 +37,14 @@ const TIMES: [(&str, u64); 13] = [
 #[derive(Debug)]
 pub struct Tuning {
     values: [AtomicU64; TIMES.len()],
+    script_times_changed: Notify,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
         Self {
             values: TIMES.map(|_| AtomicU64::new(0)),
+            script_times_changed: Notify::new(),
         }
     }
 }
@@ -83,8 +86,18 @@ impl Tuning {
 
     /// Changes a time; `name` in any case. False: there is no such time.
     pub fn set(&self, name: &str, ms: u64) -> bool {
-        let cell = self.cell(&name.to_ascii_uppercase());
-        cell.map(|cell| cell.store(ms, Ordering::Relaxed)).is_some()
+        let name = name.to_ascii_uppercase();
+        let cell = self.cell(&name);
+        let found = cell.map(|cell| cell.store(ms, Ordering::Relaxed)).is_some();
+        if name.starts_with("SCRIPT-") {
+            self.script_times_changed.notify_one();
+        }
+        found
+    }
+
+    /// Waits until the limits of scripts may have changed. For one task: a change wakes only one.
+    pub async fn script_times_changed(&self) {
+        self.script_times_changed.notified().await;
     }
 
     /// All times in the order of the reply.

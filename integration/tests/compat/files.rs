@@ -31,6 +31,7 @@ const OPTIONS: &[(&[&str], bool)] = &[
 const TAKEN: &[&[u8]] = &[
     b"sentinel\nsave\nclient-output-buffer-limit\nreplicaof no one\nlua-enable-deprecated-api yes\r\n",
     b"# a comment in Latin-1: \xe9\n\t # \xff\nsentinel monitor m 127.1 1 99999999999",
+    b"tls-protocols x\ntls-ciphers x\ntls-ciphersuites x\ntls-dh-params-file /missing\ntls-cert-file /missing\n",
     b"bind \"localhost 127.0.0.9\"\nsave \"900 1 300 10\"\nshutdown-on-sigterm \"now force\"\n",
     b"sentinel announce-port 70000\nSENTINEL down-after-milliseconds m 5\nsentinel monitor m 0x7f.1 0 1x\r\n",
 ];

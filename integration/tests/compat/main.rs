@@ -56,9 +56,12 @@ struct List {
 }
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A "raw" line: `\r`, `\n` and `\\` stand for one byte each.
+/// A "raw" line: `\r`, `\n`, `\0` and `\\` stand for one byte each.
 fn raw_bytes(text: &str) -> Vec<u8> {
-    let text = text.replace("\\r", "\r").replace("\\n", "\n");
+    let text = text
+        .replace("\\r", "\r")
+        .replace("\\n", "\n")
+        .replace("\\0", "\0");
     text.replace("\\\\", "\\").into_bytes()
 }
 

@@ -8,6 +8,7 @@ use super::known;
 use super::lines::{ConfigError, Includes, read_lines};
 use super::plain;
 use super::sentinel;
+use super::tls;
 use super::types::Config;
 
 /// Parses a configuration. `file` is only used in errors.
@@ -50,6 +51,7 @@ pub fn parse(file: &str, text: &str, includes: &mut dyn Includes) -> Result<Conf
             }
         }
     }
+    tls::finish(&mut config)?;
     acl::declare(&mut config, &users)?;
     sentinel::apply_all(&mut config, &queued, includes)?;
     Ok(config)

@@ -476,3 +476,14 @@ fn a_torn_rewrite_is_repaired_at_the_next_start() {
         config.warnings
     );
 }
+
+#[test]
+fn what_tls_cannot_use_only_matters_where_there_is_tls() {
+    let unused = ok("tls-protocols x\ntls-ciphers x");
+    assert_eq!(unused.warnings.len(), 2, "{:?}", unused.warnings);
+    let mended = ok("tls-protocols x\ntls-protocols TLSv1.2\ntls-replication yes");
+    assert!(mended.warnings.is_empty(), "{:?}", mended.warnings);
+    let text = "port 1\ntls-ciphers x\ntls-protocols x\ntls-replication yes\n";
+    let error = parse("f", text, &mut NoIncludes).unwrap_err();
+    assert_eq!((error.line, error.raw.as_str()), (2, "tls-ciphers x"));
+}

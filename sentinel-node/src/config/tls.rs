@@ -1,5 +1,6 @@
 //! `tls-*` lines. The files they name are read by [`crate::tls`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::lines::{ConfigError, Line};
@@ -57,6 +58,8 @@ pub struct TlsConfig {
     pub session_cache_size: u32,
     /// `tls-session-cache-timeout`, in seconds.
     pub session_cache_timeout_s: u32,
+    /// Lines that leave nothing to offer, by directive: they stop the start if TLS is used, as in Redis.
+    pub unusable: BTreeMap<String, ConfigError>,
 }
 
 impl Default for TlsConfig {
@@ -75,6 +78,7 @@ impl Default for TlsConfig {
             session_caching: true,
             session_cache_size: 20_480,
             session_cache_timeout_s: 300,
+            unusable: BTreeMap::new(),
         }
     }
 }
@@ -126,20 +130,20 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
         "tls-session-cache-timeout" => tls.session_cache_timeout_s = number(line)?,
         "tls-protocols" => {
             let ignored = ciphers::set_protocols(&mut tls.choice, value(line)?);
-            note(config, line, ignored)?;
+            note(config, line, ignored);
         }
         "tls-ciphers" => {
             let ignored = ciphers::set_ciphers(&mut tls.choice, value(line)?);
-            note(config, line, ignored)?;
+            note(config, line, ignored);
         }
         "tls-ciphersuites" => {
             let ignored = ciphers::set_suites(&mut tls.choice, value(line)?);
-            note(config, line, ignored)?;
+            note(config, line, ignored);
         }
         "tls-dh-params-file" => {
             if path(line)?.is_some() {
                 let text = "has no effect: only ciphers with elliptic curves are offered, which need no such parameters";
-                note(config, line, Ok(Some(text.to_owned())))?;
+                note(config, line, Ok(Some(text.to_owned())));
             }
         }
         _ => return Ok(false),
@@ -147,20 +151,34 @@ pub(super) fn apply(config: &mut Config, line: &Line) -> Result<bool, ConfigErro
     Ok(true)
 }
 
-/// What of the value is left out becomes a warning; what cannot be used at all stops the start.
-fn note(
-    config: &mut Config,
-    line: &Line,
-    outcome: Result<Option<String>, String>,
-) -> Result<(), ConfigError> {
-    let ignored = outcome.map_err(|reason| line.error(reason))?;
-    if let Some(text) = ignored {
-        let directive = line.words.first().map_or("", String::as_str);
-        config.warnings.push(format!(
+/// What of the value is left out becomes a warning; what cannot be used at all is kept for [`finish`].
+fn note(config: &mut Config, line: &Line, outcome: Result<Option<String>, String>) {
+    let directive = line.words.first().cloned().unwrap_or_default();
+    // The last line of a directive counts.
+    config.tls.unusable.remove(&directive);
+    match outcome {
+        Ok(None) => {}
+        Ok(Some(text)) => config.warnings.push(format!(
             "{}, line {}: '{directive}' {text}",
             line.file, line.number
-        ));
+        )),
+        Err(reason) => {
+            config.tls.unusable.insert(directive, line.error(reason));
+        }
     }
+}
+
+/// To be called after the last line: what cannot be used stops the start where TLS is used, and is a warning elsewhere.
+pub(super) fn finish(config: &mut Config) -> Result<(), ConfigError> {
+    let unusable = std::mem::take(&mut config.tls.unusable);
+    let first = unusable.values().min_by_key(|error| error.line);
+    if let Some(error) = first.filter(|_| config.tls.is_used()) {
+        return Err(error.clone());
+    }
+    let warnings = unusable
+        .values()
+        .map(|error| format!("{error} (of no effect without TLS)"));
+    config.warnings.extend(warnings);
     Ok(())
 }
 

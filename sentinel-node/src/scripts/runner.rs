@@ -49,6 +49,7 @@ impl Runner {
 
     /// `ended`: SIGCHLD. Scripts that run when this returns go on, as after the end of Sentinel.
     pub(super) async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Arc<[String]>>, mut ended: Signal) {
+        let view = Arc::clone(&self.view);
         loop {
             let due = self.queue.poll_timeout();
             let pause = due.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())));
@@ -64,6 +65,8 @@ impl Runner {
                     }
                 }
                 _ = ended.recv() => {}
+                // They hold for what runs already, too.
+                () = view.tuning.script_times_changed() => self.step(ScriptInput::Tick),
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
                     self.step(ScriptInput::Tick);
                 }

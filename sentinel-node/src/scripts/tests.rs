@@ -335,3 +335,16 @@ async fn many_short_scripts_all_end() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shorter_limit_holds_for_what_runs_already() {
+    let w = World::new("endless", Some("#!/bin/sh\necho $$ > pid\nexec sleep 100\n"));
+    w.notify();
+    w.written("pid").await;
+    assert!(w.view.tuning.set("script-max-runtime", 1));
+    until("it was killed and waits for its second run", || {
+        let jobs = w.view.scripts.load();
+        (jobs.len() == 1 && !jobs[0].is_running() && jobs[0].runs == 1).then_some(())
+    })
+    .await;
+}

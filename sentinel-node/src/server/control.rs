@@ -23,6 +23,8 @@ use super::session::Session;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
     Monitor(MasterName, HostPort, u32),
+    /// A MONITOR that fails: for its port, unless its host cannot be resolved, which Sentinel finds out first.
+    MonitorBadPort(String),
     Remove(MasterName),
     Set(MasterName, Vec<OptionChange>),
     /// Never empty.
@@ -54,6 +56,13 @@ pub(super) async fn run(context: &Context, operation: Operation) -> Frame {
                 return ErrorReply::invalid_host().into();
             };
             monitor(context, name, address, odown_quorum).await
+        }
+        Operation::MonitorBadPort(host) => {
+            let host = HostPort::new(host, 0);
+            return match resolves(context, &host).await {
+                true => ErrorReply::port_out_of_range().into(),
+                false => ErrorReply::invalid_host().into(),
+            };
         }
         Operation::Remove(name) => control.remove(name).await,
         Operation::Set(name, changes) => control.set(name, changes).await,
@@ -91,10 +100,16 @@ async fn resolved(context: &Context, master: &MasterName, address: HostPort) -> 
     if let Some(same) = known() {
         return Some(same);
     }
-    if address.ip().is_none() && names.look_up(&address.host, LOOK_UP_WITHIN).await.is_empty() {
+    if !resolves(context, &address).await {
         return None;
     }
     Some(known().unwrap_or(address))
+}
+
+/// Whether there is an IP address to connect to.
+async fn resolves(context: &Context, address: &HostPort) -> bool {
+    let look_up = context.view.names.look_up(&address.host, LOOK_UP_WITHIN);
+    address.ip().is_some() || !look_up.await.is_empty()
 }
 
 /// A new master gets the usual defaults, or those that SENTINEL DEBUG set on this node.

@@ -167,7 +167,9 @@ fn existing(context: &Context, name: &str) -> Result<MasterName, ErrorReply> {
 
 fn monitor(context: &Context, args: &MonitorArgs) -> Result<Operation, ErrorReply> {
     let address = if context.view.names.accepts() && !args.host.is_empty() {
-        let port = u16::try_from(args.port).map_err(|_| ErrorReply::port_out_of_range())?;
+        let Ok(port) = u16::try_from(args.port) else {
+            return Ok(Operation::MonitorBadPort(args.host.clone()));
+        };
         HostPort::new(args.host.as_str(), port)
     } else {
         args.literal_address()?

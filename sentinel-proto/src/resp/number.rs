@@ -27,3 +27,14 @@ pub(crate) fn position_from(input: &[u8], wanted: u8, scanned: &mut usize) -> Op
     *scanned = found.unwrap_or(input.len());
     found
 }
+
+/// The end of a line that a client wrote: like [`position_from`], but Redis looks for it with C's `strchr`, which stops
+/// at a NUL byte, so that a line with one never ends.
+pub(crate) fn line_end(input: &[u8], wanted: u8, scanned: &mut usize) -> Option<usize> {
+    let start = (*scanned).min(input.len());
+    let stop = |byte: &u8| *byte == wanted || *byte == 0;
+    let found = input.get(start..)?.iter().position(stop);
+    let found = found.map(|offset| start.saturating_add(offset));
+    *scanned = found.unwrap_or(input.len());
+    found.filter(|at| input.get(*at) == Some(&wanted))
+}

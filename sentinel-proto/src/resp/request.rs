@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::limits::{Limits, ProtocolError};
-use super::number::{parse_integer, position_from};
+use super::number::{line_end, parse_integer};
 use super::words::split_words;
 
 /// Turns the bytes of one connection into requests.
@@ -134,7 +134,7 @@ impl RequestDecoder {
 
     /// A header line without its CR LF and its first byte; `None` = incomplete.
     fn header_line(&mut self, input: &[u8], too_long: ProtocolError) -> Result<Option<usize>, ProtocolError> {
-        let end = position_from(input, b'\r', &mut self.scanned);
+        let end = line_end(input, b'\r', &mut self.scanned);
         let length = end.unwrap_or(input.len());
         if length > self.limits.max_inline_bytes {
             return Err(too_long);
@@ -186,7 +186,7 @@ impl RequestDecoder {
     }
 
     fn inline(&mut self, input: &mut BytesMut) -> Result<Option<Vec<Bytes>>, ProtocolError> {
-        let end = position_from(input, b'\n', &mut self.scanned);
+        let end = line_end(input, b'\n', &mut self.scanned);
         if end.unwrap_or(input.len()) > self.limits.max_inline_bytes {
             return Err(ProtocolError::InlineTooBig);
         }
