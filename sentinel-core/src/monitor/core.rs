@@ -54,7 +54,7 @@ pub struct MonitorCore {
     /// Oldest probe without an acceptable answer; survives reconnects.
     pub(super) pending_since: Option<MonoTime>,
     /// When the probe that is on its way on the present link was sent.
-    in_flight: Option<MonoTime>,
+    pub(super) in_flight: Option<MonoTime>,
     pub(super) role_refused: bool,
     /// Failures since a probe was last answered.
     pub(super) failures: u32,
@@ -130,7 +130,8 @@ impl MonitorCore {
     /// Takes one input at `now`.
     pub fn step(&mut self, now: MonoTime, input: MonitorInput, effects: &mut Vec<MonitorEffect>) {
         let before = self.facts.clone();
-        self.forgive_stall(now, matches!(input, MonitorInput::Timer));
+        let timer = matches!(input, MonitorInput::Timer);
+        self.forgive_stall(now, timer);
         match input {
             MonitorInput::Assigned(assignment) => {
                 let respell = assignment.group != self.assignment.group;
@@ -171,10 +172,16 @@ impl MonitorCore {
             | MonitorInput::Timer => {}
         }
         self.review_kinship(now, effects);
-        self.act(now, effects);
+        // What else is known does not make an answer late: that is for the timer, which looks for answers first.
+        let may_judge = timer || !self.is_answer_overdue(now);
+        if may_judge {
+            self.act(now, effects);
+        }
         self.update_silence(now);
         self.kill_script(now, effects);
-        self.judge(now, effects);
+        if may_judge {
+            self.judge(now, effects);
+        }
         self.announce_role(now, effects);
         let reported = std::mem::take(&mut self.reported_hosts);
         effects.extend(reported.into_iter().map(MonitorEffect::LookUp));
@@ -204,7 +211,10 @@ impl MonitorCore {
         let verdict = match self.facts.sdown_since {
             _ if self.in_tilt => Some(now.plus(TILT_POLL_MS)),
             Some(_) => None,
-            None => judge(&self.facts, &self.assignment, now).next,
+            None => {
+                let judgement = judge(&self.facts, &self.assignment, now);
+                judgement.down.map(|_| now).or(judgement.next)
+            }
         };
         [link, info, suspicion, verdict]
             .into_iter()

@@ -43,6 +43,18 @@ impl MonitorCore {
             .or_else(|| broken.then_some(self.facts.last_ok.max(self.last_refusal)))
     }
 
+    /// Whether an answer is late, and may be here already without having been read: a process that gets little time
+    /// finds its timer and the answer at the same moment. Whoever runs the timer reads what has arrived first.
+    #[must_use]
+    pub fn is_answer_overdue(&self, now: MonoTime) -> bool {
+        let asked = match self.link {
+            Link::Up => self.in_flight,
+            Link::Connecting => self.silence_start(),
+            Link::Waiting { .. } => None,
+        };
+        asked.is_some_and(|at| now.ms_since(at) >= self.suspicion_ms())
+    }
+
     /// Makes it suspect once it was silent for long enough.
     pub(super) fn update_silence(&mut self, now: MonoTime) {
         let suspicion = self.suspicion_ms();

@@ -383,6 +383,23 @@ fn a_stall_of_this_process_is_not_silence_of_the_instance() {
 }
 
 #[test]
+fn only_the_timer_takes_a_late_answer_for_silence() {
+    let mut world = World::new(assignment(1_000));
+    world.mode = Mode::Stopped;
+    world.run(900);
+    let verdict_at = world.core.facts().silent_since.unwrap().plus(1_000);
+    world.run(verdict_at.ms_since(world.now).saturating_sub(1));
+    world.now = verdict_at.plus(1);
+    assert!(world.core.is_answer_overdue(world.now));
+    let names = Arc::clone(world.core.names());
+    world.give(MonitorInput::Names(names));
+    assert_eq!(world.events, vec![], "the answer may be in the socket");
+    assert_eq!(world.core.poll_timeout(world.now), Some(world.now));
+    world.give(MonitorInput::Timer);
+    assert!(world.sdown_after(0).is_some());
+}
+
+#[test]
 fn a_master_that_says_it_is_a_replica_is_down_after_down_after() {
     let mut world = World::new(assignment(500));
     let role = RoleReport::Replica {
@@ -397,6 +414,7 @@ fn a_master_that_says_it_is_a_replica_is_down_after_down_after() {
     }
     world.now = world.now.plus(200);
     world.give(MonitorInput::RoleSeen(role));
+    world.give(MonitorInput::Timer);
     let names: Vec<&str> = world
         .events
         .iter()
