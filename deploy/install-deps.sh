@@ -100,14 +100,14 @@ need_sentinel() {
     have redis-sentinel && return 0
     say "redis-sentinel is missing, installing it"
     install redis-sentinel redis redis redis || true
-    have redis-sentinel || say "redis-sentinel could not be installed: the test that compares replies with it will be skipped"
+    have redis-sentinel || say "redis-sentinel could not be installed: the tests that compare with it, or take over from it, will be skipped"
 }
 
 need_openssl() {
     have openssl && return 0
     say "openssl is missing, installing it"
     install openssl openssl openssl openssl || true
-    have openssl || say "openssl could not be installed: the tests of certificates that it issues will fail"
+    have openssl || say "openssl could not be installed: the tests of certificates that it issues will be skipped"
 }
 
 need_bench() {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use integration::harness::scenario::is_here;
 use integration::harness::sentinel::{GROUP, Program, Sentinel};
 use integration::harness::wait::{holds_for, wait_for};
 use integration::harness::{Cluster, ClusterOptions, scenario};
@@ -116,6 +117,9 @@ fn files(cluster: &Cluster) -> Result<Vec<String>> {
 #[test]
 fn our_nodes_go_on_where_classic_sentinels_stopped() {
     let name = "our_nodes_go_on_where_classic_sentinels_stopped";
+    if !is_here("redis-sentinel", name) {
+        return;
+    }
     scenario(name, classic(), |cluster| {
         let (old, _) = fail_over(cluster)?;
         cluster.server_at_mut(old)?.restart()?;
@@ -177,6 +181,9 @@ fn our_nodes_go_on_where_classic_sentinels_stopped() {
 #[test]
 fn the_newest_of_the_files_wins_and_a_dead_replica_is_remembered() {
     let name = "the_newest_of_the_files_wins_and_a_dead_replica_is_remembered";
+    if !is_here("redis-sentinel", name) {
+        return;
+    }
     scenario(name, classic(), |cluster| {
         flush(cluster)?;
         let stale = std::fs::read(cluster.node(0)?.config_path())?;

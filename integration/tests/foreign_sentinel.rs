@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use integration::harness::redis::Access;
+use integration::harness::scenario::is_here;
 use integration::harness::sentinel::{GROUP, Program, Sentinel, Settings};
 use integration::harness::wait::{holds_for, wait_for};
 use integration::harness::{Cluster, ClusterOptions, scenario};
@@ -26,6 +27,12 @@ fn view(cluster: &Cluster) -> Result<Vec<BTreeMap<String, String>>> {
 
 #[test]
 fn a_classic_sentinel_on_the_same_master_is_warned_of_and_not_believed() {
+    if !is_here(
+        "redis-sentinel",
+        "a_classic_sentinel_on_the_same_master_is_warned_of_and_not_believed",
+    ) {
+        return;
+    }
     for access in [Access::Open, Access::Acl] {
         let options = ClusterOptions {
             access,

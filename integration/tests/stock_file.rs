@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use integration::harness::ports::Port;
-use integration::harness::process::{find_program, tail};
+use integration::harness::process::tail;
 use integration::harness::resp::Client;
 use integration::harness::sentinel::Program;
 use integration::harness::wait::wait_for;
+use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -92,8 +93,8 @@ fn answers(pid: u32, port: u16) -> Result<()> {
 }
 
 fn stops(dir: &Path, pid: u32) -> Result<()> {
-    let kill = find_program("kill").context("no kill")?;
-    ensure!(Command::new(kill).arg(pid.to_string()).status()?.success());
+    let process = Pid::from_raw(i32::try_from(pid)?).context("no process has the number 0")?;
+    kill_process(process, Signal::TERM)?;
     wait_for("it ends and takes its pid file away", PATIENCE, || {
         ensure!(!dir.join("sentinel.pid").exists(), "the pid file is there");
         // Whoever adopted the process may not have collected it yet.

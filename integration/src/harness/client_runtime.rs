@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::process::find_program;
 
 /// A runtime, or why there is none on this machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Runtime {
     /// Program to run scripts with (for Rust: the folder of the programs), and the folder to run it in.
     Ready(PathBuf, PathBuf),
@@ -33,15 +33,23 @@ pub fn python(packages: &[&str]) -> Result<Runtime> {
             .output()
             .context("venv")?;
         if !made.status.success() {
-            return Ok(Runtime::Absent(format!(
-                "python3 -m venv failed: {}",
-                String::from_utf8_lossy(&made.stdout)
-            )));
+            // Half of one is left, which would be taken for a whole one the next time.
+            let _ = std::fs::remove_dir_all(folder.join("venv"));
+            let said = String::from_utf8_lossy(&made.stdout).into_owned();
+            let first = said.lines().next().unwrap_or_default();
+            return Ok(Runtime::Absent(format!("python3 -m venv failed: {first}")));
         }
     }
     let mut install = Command::new(&program);
     install
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--retries=1",
+        ])
         .args(packages);
     Ok(fetched(install, "pip install")?.unwrap_or(Runtime::Ready(program, folder)))
 }
@@ -59,7 +67,13 @@ pub fn node(packages: &[&str]) -> Result<Runtime> {
     let mut install = Command::new(npm);
     install
         .current_dir(&folder)
-        .args(["install", "--no-audit", "--no-fund", "--silent"])
+        .args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--fetch-retries=1",
+        ])
         .args(packages);
     Ok(fetched(install, "npm install")?.unwrap_or(Runtime::Ready(node, folder)))
 }
@@ -133,7 +147,9 @@ fn lock(folder: &Path) -> Result<std::fs::File> {
 /// `None` when `command` got the packages. What a machine without a network does not get is absent, and not an error.
 fn fetched(command: Command, what: &str) -> Result<Option<Runtime>> {
     let output = end(command, what)?;
-    Ok((!output.status.success()).then(|| Runtime::Absent(failure(what, &output))))
+    let printed = String::from_utf8_lossy(&output.stderr);
+    let last = printed.trim_end().lines().next_back().unwrap_or_default();
+    Ok((!output.status.success()).then(|| Runtime::Absent(format!("{what} failed: {last}"))))
 }
 
 fn run(command: Command, what: &str) -> Result<()> {

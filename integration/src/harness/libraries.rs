@@ -4,6 +4,7 @@
 //! drivers of other libraries or versions instead, or beside those that the first variable names.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
@@ -14,6 +15,11 @@ use super::scenario::say_skipped;
 const PYTHON: [&str; 2] = ["redis==8.1.0", "valkey==6.2.0"];
 /// Node packages, as npm writes them.
 const NODE: [&str; 3] = ["ioredis@6.0.0", "iovalkey@0.4.0", "redis@6.3.1"];
+
+/// What this process found out: several libraries share a runtime, and without a network each attempt takes its time.
+static PYTHON_HERE: OnceLock<Runtime> = OnceLock::new();
+static NODE_HERE: OnceLock<Runtime> = OnceLock::new();
+static RUST_HERE: OnceLock<Runtime> = OnceLock::new();
 
 /// Where a driver comes from.
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +139,9 @@ impl Library {
     /// Program and folder; `None` after a line that says why not.
     pub fn program(&self) -> Result<Option<(Vec<PathBuf>, PathBuf)>> {
         let runtime = match self.language {
-            Language::Python => client_runtime::python(&PYTHON),
-            Language::Node => client_runtime::node(&NODE),
-            Language::Rust => client_runtime::rust(),
+            Language::Python => once(&PYTHON_HERE, || client_runtime::python(&PYTHON)),
+            Language::Node => once(&NODE_HERE, || client_runtime::node(&NODE)),
+            Language::Rust => once(&RUST_HERE, client_runtime::rust),
             Language::System(program, check) => client_runtime::system(program, check),
             Language::Given => client_runtime::given(self.driver),
         };
@@ -153,4 +159,12 @@ impl Library {
             }
         })
     }
+}
+
+fn once(known: &OnceLock<Runtime>, find: impl FnOnce() -> Result<Runtime>) -> Result<Runtime> {
+    if let Some(runtime) = known.get() {
+        return Ok(runtime.clone());
+    }
+    let found = find()?;
+    Ok(known.get_or_init(|| found).clone())
 }

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use anyhow::Result;
 
 use super::cluster::{Cluster, ClusterOptions};
+use super::process::find_program;
 
 /// Starts a cluster, runs `body` on it and ends it. On failure it prints the tails of all logs and one line that
 /// repeats the run.
@@ -35,6 +36,16 @@ pub fn scenario(name: &str, options: ClusterOptions, body: impl FnOnce(&mut Clus
 /// Says that something was not tested, and why: past the capture of what tests print that pass.
 pub fn say_skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+}
+
+/// Whether a program that `test` needs is installed; says that the test is skipped where it is not.
+#[must_use]
+pub fn is_here(program: &str, test: &str) -> bool {
+    let found = find_program(program).is_some();
+    if !found {
+        say_skipped(&format!("{test}: {program} is not installed"));
+    }
+    found
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

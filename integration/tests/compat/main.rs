@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use differences::{ACL_DIFFERENCES, DIFFERENCES, Difference, LOCKED_DIFFERENCES};
-use integration::harness::process::find_program;
 use integration::harness::resp::encode;
-use integration::harness::scenario::say_skipped;
+use integration::harness::scenario::is_here;
 use integration::harness::sentinel::Program;
 use integration::harness::wait::wait_for;
 use integration::harness::{Cluster, ClusterOptions};
@@ -188,10 +187,7 @@ fn cases(text: &str) -> Vec<&str> {
 }
 
 fn compare(options: &ClusterOptions, list: &List) -> Result<()> {
-    if find_program("redis-sentinel").is_none() {
-        say_skipped(
-            "there is no redis-sentinel to compare with (deploy/install-deps.sh sentinel installs it)",
-        );
+    if !is_here("redis-sentinel", "the comparison of replies") {
         return Ok(());
     }
     let locked = list.locked;
@@ -345,8 +341,7 @@ fn single(lines: &[&str]) -> ClusterOptions {
 
 /// Both alone, so that nothing of a cluster changes between the two questions.
 fn compare_info(options: &ClusterOptions) -> Result<()> {
-    if find_program("redis-sentinel").is_none() {
-        say_skipped("there is no redis-sentinel to compare with");
+    if !is_here("redis-sentinel", "the comparison of replies") {
         return Ok(());
     }
     let stock = Side::start(Program::Stock, options.clone(), false).context("redis-sentinel")?;

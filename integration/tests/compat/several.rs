@@ -11,8 +11,7 @@ use sentinel_proto::resp::split_words;
 use super::normal::Names;
 use super::reply::{self, Reply};
 use super::{PATIENCE, Side, cases, single};
-use integration::harness::process::find_program;
-use integration::harness::scenario::say_skipped;
+use integration::harness::scenario::is_here;
 use integration::harness::sentinel::Program;
 
 const CONVERSATIONS: &str = include_str!("several.txt");
@@ -123,8 +122,7 @@ fn converse(port: u16, names: &Names, case: &str) -> Result<String> {
 }
 
 fn compare() -> Result<()> {
-    if find_program("redis-sentinel").is_none() {
-        say_skipped("there is no redis-sentinel to compare with");
+    if !is_here("redis-sentinel", "the comparison of replies") {
         return Ok(());
     }
     let stock = Side::start(Program::Stock, single(&[]), false).context("redis-sentinel")?;

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use integration::harness::ports::Port;
 use integration::harness::process::{Process, tail};
 use integration::harness::resp;
+use integration::harness::scenario::is_here;
 use integration::harness::sentinel::{GROUP, Program};
 use integration::harness::wait::wait_for;
 use rustix::process::Signal;
@@ -149,13 +150,20 @@ fn clients_are_let_in_as_redis_sentinel_lets_them_in() {
         strange.issue(world.path(), "wrong"),
     );
     let ours = Program::from_environment().unwrap();
+    let mut programs = vec![("ours", &ours)];
+    if is_here(
+        "redis-sentinel",
+        "clients_are_let_in_as_redis_sentinel_lets_them_in, its side",
+    ) {
+        programs.push(("stock", &Program::Stock));
+    }
     for (mode, none, other) in [
         ("yes", false, false),
         ("optional", true, false),
         ("no", true, true),
     ] {
         let lines = format!("tls-auth-clients {mode}\n");
-        for (name, program) in [("ours", &ours), ("stock", &Program::Stock)] {
+        for &(name, program) in &programs {
             let name = format!("{name}-{mode}");
             let node = world
                 .sentinel(&name, Port::reserve().unwrap(), &lines, program)
@@ -466,6 +474,9 @@ fn encrypt(pair: &Pair, form: &[&str]) -> std::path::PathBuf {
 
 #[test]
 fn an_encrypted_key_needs_its_password() {
+    if !is_here("openssl", "an_encrypted_key_needs_its_password") {
+        return;
+    }
     let world = World::new();
     let lines = |key: &std::path::Path, pass: &str| {
         format!(
@@ -546,6 +557,9 @@ fn links_to_redis_leave_from_the_source_address() {
 
 #[test]
 fn certificates_as_openssl_makes_them_are_good_enough() {
+    if !is_here("openssl", "certificates_as_openssl_makes_them_are_good_enough") {
+        return;
+    }
     let mut world = World::new();
     world.shown = world.ca.issue_by_openssl(world.path(), "openssl");
     let server = world.redis("redis", Port::reserve().unwrap(), None).unwrap();
