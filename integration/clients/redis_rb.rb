@@ -1,6 +1,7 @@
 # ruby's redis. See README.md.
 
 require "json"
+require "openssl"
 require "redis"
 
 SETTINGS = JSON.parse(ARGV[0])
@@ -38,10 +39,11 @@ loop do
       count = replica.scard(SETTINGS["key"])
       say("read", role: replica.call(["ROLE"])[0], count: count)
     end
-  rescue Redis::BaseError => e
+  rescue Redis::BaseError, SystemCallError, OpenSSL::SSL::SSLError => e
+    # A connection that is reset in the middle of the TLS handshake is told as the system's error, not as the library's.
     say("error", while: doing, error: e.message)
     # An error reply (READONLY) leaves the connection open: the documentation asks applications to reconnect.
-    (doing == "write" ? master : replica).close if e.is_a?(Redis::CommandError)
+    (doing == "write" ? master : replica).close unless e.is_a?(Redis::BaseConnectionError)
   end
   sleep 0.02
 end

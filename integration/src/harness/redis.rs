@@ -15,6 +15,9 @@ use super::wait::wait_for;
 /// Deadline of one request to a server.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Ports to try for a server.
+const ATTEMPTS: usize = 3;
+
 /// Who may talk to the data servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -72,27 +75,40 @@ impl RedisServer {
     pub fn start(name: &str, base: &Path, access: Access, replica_of: Option<u16>) -> Result<Self> {
         let dir = base.join(name);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let port = Port::reserve()?;
+        for _ in 0..ATTEMPTS {
+            let mut server = Self {
+                name: name.to_owned(),
+                port: Port::reserve()?,
+                dir: dir.clone(),
+                access,
+                process: None,
+            };
+            server.write_config(replica_of)?;
+            match server.launch() {
+                Ok(()) => return Ok(server),
+                Err(error) if server.is_running() => return Err(error),
+                // A program outside these tests took the port in the meantime.
+                Err(_) => {}
+            }
+        }
+        bail!(
+            "{name} ended {ATTEMPTS} times at its start: see {}",
+            dir.display()
+        )
+    }
+
+    fn write_config(&self, replica_of: Option<u16>) -> Result<()> {
         let mut config = format!(
             "bind 127.0.0.1\nport {}\ndir {}\nlogfile redis.log\nsave \"\"\nappendonly no\n\
              repl-diskless-sync yes\nrepl-diskless-sync-delay 0\nenable-debug-command yes\n{}",
-            port.number(),
-            dir.display(),
-            access.config(),
+            self.port(),
+            self.dir.display(),
+            self.access.config(),
         );
         if let Some(master) = replica_of {
             writeln!(config, "replicaof 127.0.0.1 {master}").context("config")?;
         }
-        std::fs::write(dir.join("redis.conf"), config).context("cannot write redis.conf")?;
-        let mut server = Self {
-            name: name.to_owned(),
-            port,
-            dir,
-            access,
-            process: None,
-        };
-        server.launch()?;
-        Ok(server)
+        std::fs::write(self.config_path(), config).context("cannot write redis.conf")
     }
 
     /// Starts the process again from its own file, and waits until it answers.
@@ -105,12 +121,22 @@ impl RedisServer {
 
     fn launch(&mut self) -> Result<()> {
         self.launch_no_wait()?;
-        let name = self.name.clone();
-        wait_for(&format!("{name} answers PING"), Duration::from_secs(20), || {
-            let reply = self.client()?.command(&["PING"])?;
+        let pid = self.process()?.id().to_string();
+        let what = format!("process {pid} answers as {}", self.name);
+        let answered = wait_for(&what, Duration::from_secs(20), || {
+            if !self.is_running() {
+                return Ok(false);
+            }
+            let mut client = self.client()?;
+            let reply = client.command(&["PING"])?;
             anyhow::ensure!(reply.text()? == "PONG", "PING was answered {reply}");
-            Ok(())
-        })
+            let fields = info_fields(&mut client, "server")?;
+            let found = fields.get("process_id").context("no process_id")?;
+            anyhow::ensure!(*found == pid, "process {found} has its port");
+            Ok(true)
+        })?;
+        anyhow::ensure!(answered, "{} ended at its start", self.name);
+        Ok(())
     }
 
     /// Starts the process and does not wait for its first answer.
