@@ -164,6 +164,37 @@ fn signals_end_it_as_they_end_redis_sentinel() {
     });
 }
 
+/// Scripts get the first three descriptors.
+#[test]
+fn a_daemon_leaves_the_terminal_with_all_descriptors() {
+    run("a_daemon_leaves_the_terminal_with_all_descriptors", || {
+        let program = program()?;
+        let started = |file: &Path, _: &Path| {
+            let mut command = Command::new(program);
+            command.arg(file);
+            command
+        };
+        let mut node = Lone::start(started, &format!("{ALONE}\ndaemonize yes"))?;
+        let status = node.wait_end()?;
+        ensure!(status.code() == Some(0), "the first process ended with {status}");
+        let pid: i32 = wait_for("there is a pid file", PATIENCE, || {
+            let text = std::fs::read_to_string(node.dir.path().join("sentinel.pid"))?;
+            text.trim().parse().context("no pid")
+        })?;
+        let descriptors = (0..3).map(|fd| std::fs::read_link(format!("/proc/{pid}/fd/{fd}")));
+        let descriptors: Vec<_> = descriptors.collect();
+        let answered = wait_for("it answers", PATIENCE, || node.info("process_id"));
+        kill_process(Pid::from_raw(pid).context("pid 0")?, Signal::TERM)?;
+        let answered = answered?;
+        ensure!(answered == pid.to_string(), "{pid} says that it is {answered}");
+        for target in descriptors {
+            let target = target?;
+            ensure!(target == Path::new("/dev/null"), "it holds {}", target.display());
+        }
+        wait_for("it ends", PATIENCE, || node.logged(&["bye bye..."]))
+    });
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     run("a_second_signal_ends_it_at_once", || {

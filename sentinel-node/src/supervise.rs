@@ -52,6 +52,11 @@ impl Systemd {
     #[must_use]
     pub fn from_environment(supervised: Supervised) -> Option<Self> {
         if supervisor(supervised) != Some("systemd") {
+            if supervised == Supervised::Systemd {
+                tracing::warn!(
+                    "systemd supervision error: NOTIFY_SOCKET not found! Going on without: only a unit with Type=notify sets it"
+                );
+            }
             return None;
         }
         let text = |name: &str| std::env::var(name).ok();
