@@ -65,7 +65,10 @@ fn page(args: &StatusArgs) -> Result<(String, bool), String> {
     }
     let status: Status = http::get(&args.admin, "/v1/status")?;
     let mut masters = Vec::new();
-    for summary in status.masters.iter().take(DETAILED_MASTERS) {
+    // Of many masters those that need a look.
+    let mut detailed: Vec<_> = status.masters.iter().collect();
+    detailed.sort_by_key(|master| master.status == "ok" && master.plan_phase.is_none());
+    for summary in detailed.into_iter().take(DETAILED_MASTERS) {
         let path = format!("/v1/masters/{}", encoded(&summary.name));
         // It may have been removed since.
         if let Ok(master) = http::get::<Master>(&args.admin, &path) {
