@@ -271,12 +271,16 @@ fn a_replica_that_spells_its_master_otherwise_is_left_alone() {
                 let reply = deployment.nodes[0].command(&["SENTINEL", "MONITOR", GROUP, host, &port, "2"])?;
                 ensure!(reply.text()? == expected, "{host}: {reply}");
             }
-            let reply =
-                deployment.nodes[0].command(&["SENTINEL", "MONITOR", "n", "nosuch.invalid", &port, "2"])?;
-            ensure!(
-                reply.error() == Some("ERR Invalid IP address or hostname specified"),
-                "{reply}"
-            );
+            // As in Sentinel the name is looked at before the port.
+            let no_host = "ERR Invalid IP address or hostname specified";
+            for (host, port, expected) in [
+                ("nosuch.invalid", port.as_str(), no_host),
+                ("nosuch.invalid", "99999", no_host),
+                ("db2", "99999", "ERR Invalid port number."),
+            ] {
+                let reply = deployment.nodes[0].command(&["SENTINEL", "MONITOR", "n", host, port, "2"])?;
+                ensure!(reply.error() == Some(expected), "{host} {port}: {reply}");
+            }
             let reply =
                 deployment.nodes[0].command(&["SENTINEL", "CONFIG", "SET", "resolve-hostnames", "no"])?;
             ensure!(reply.is_ok(), "{reply}");
