@@ -6,11 +6,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use rand::Rng;
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
 
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
@@ -56,10 +58,18 @@ impl Port {
     }
 }
 
+/// The first user who comes makes it; others, who may not write there, have one of their own, and only the bind between them.
 fn lock_folder() -> Result<PathBuf> {
-    let folder = std::env::temp_dir().join("sentinel-test-ports");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder)
+    let me = geteuid().as_raw();
+    let shared = std::env::temp_dir().join("sentinel-test-ports");
+    let own = shared.with_extension(me.to_string());
+    for folder in [shared, own] {
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        if std::fs::metadata(&folder).context("folder of ports")?.uid() == me {
+            return Ok(folder);
+        }
+    }
+    bail!("the folders for locks of ports belong to somebody else")
 }
 
 #[cfg(test)]
