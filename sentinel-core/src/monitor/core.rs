@@ -83,6 +83,8 @@ pub struct MonitorCore {
     /// Wake-up asked for last, to notice stalls.
     pub(super) expected_wake: Option<MonoTime>,
     pub(super) last_step: MonoTime,
+    /// How late wake-ups are at present.
+    pub(super) lag_ms: u64,
 }
 
 impl MonitorCore {
@@ -124,6 +126,7 @@ impl MonitorCore {
             introduce: true,
             expected_wake: None,
             last_step: now,
+            lag_ms: 0,
         }
     }
 
@@ -212,7 +215,7 @@ impl MonitorCore {
             _ if self.in_tilt => Some(now.plus(TILT_POLL_MS)),
             Some(_) => None,
             None => {
-                let judgement = judge(&self.facts, &self.assignment, now);
+                let judgement = judge(&self.facts, &self.assignment, self.own_delay_ms(), now);
                 judgement.down.map(|_| now).or(judgement.next)
             }
         };
@@ -430,14 +433,16 @@ impl MonitorCore {
     }
 
     fn abandon_after_ms(&self) -> u64 {
-        (self.assignment.down_after_ms / 2).max(20)
+        (self.assignment.down_after_ms / 2)
+            .max(20)
+            .saturating_add(self.own_delay_ms())
     }
 
     fn judge(&mut self, now: MonoTime, effects: &mut Vec<MonitorEffect>) {
         if self.in_tilt {
             return;
         }
-        let verdict = judge(&self.facts, &self.assignment, now);
+        let verdict = judge(&self.facts, &self.assignment, self.own_delay_ms(), now);
         let name = match (verdict.down, self.facts.sdown_since) {
             (Some(_), None) => {
                 self.facts.sdown_since = Some(now);

@@ -34,16 +34,17 @@ pub struct Judgement {
     pub next: Option<MonoTime>,
 }
 
-/// Judges by the facts. Total; changes nothing.
+/// Judges by the facts. Total; changes nothing. Silence counts `own_delay_ms` later: so long an answer may take within this
+/// process.
 #[must_use]
-pub fn judge(facts: &InstanceFacts, assignment: &Assignment, now: MonoTime) -> Judgement {
+pub fn judge(facts: &InstanceFacts, assignment: &Assignment, own_delay_ms: u64, now: MonoTime) -> Judgement {
     let mut deadlines = Vec::with_capacity(4);
     if let Some(since) = facts.silent_since.filter(|_| facts.class != EvidenceClass::Auth) {
         let patience = match facts.class {
             EvidenceClass::Busy => assignment.down_after_ms.max(BUSY_PATIENCE_MS),
             _ => assignment.down_after_ms,
         };
-        deadlines.push((since.plus(patience), Cause::Silence));
+        deadlines.push((since.plus(patience).plus(own_delay_ms), Cause::Silence));
         let crashed = facts.class == EvidenceClass::Refused && facts.refused_count >= CRASH_REFUSED_COUNT;
         if crashed && assignment.crash_down_after_ms > 0 {
             deadlines.push((

@@ -5,8 +5,10 @@ use sentinel_proto::EvidenceClass;
 use super::core::{Link, MonitorCore};
 use crate::time::MonoTime;
 
-/// Being woken this much later than asked means that this process did not run.
+/// Being woken this much later than asked means that this process did not run, or has more to do than it can.
 const STALL_MS: u64 = 50;
+/// A probe and its answer pass the queues of this process (link, socket, mailbox) this many times, a timer once.
+const PASSES: u64 = 4;
 
 impl MonitorCore {
     /// A process that did not run has no right to blame others: silence is moved by the gap.
@@ -18,12 +20,16 @@ impl MonitorCore {
             return;
         };
         let gap = now.ms_since(expected);
-        if gap < STALL_MS.max(self.period_ms() / 4) {
+        let late = gap >= STALL_MS.max(self.period_ms() / 4);
+        let stopped = gap >= self.assignment.down_after_ms / 2;
+        let lag = if late && !stopped { gap } else { 0 };
+        self.lag_ms = lag.max(self.lag_ms / 2);
+        if !late {
             return;
         }
         // Of a short delay only the delay is forgiven. In a long one nobody knows when it began: at worst right after
         // the last step, while this monitor was waiting for something.
-        let lost = if gap >= self.assignment.down_after_ms / 2 {
+        let lost = if stopped {
             now.ms_since(self.last_step)
         } else {
             gap
@@ -33,6 +39,13 @@ impl MonitorCore {
         self.facts.last_ok = shift(self.facts.last_ok);
         self.facts.class_since = shift(self.facts.class_since);
         self.facts.silent_since = self.facts.silent_since.map(shift);
+    }
+
+    /// How long an answer may still lie in the queues of this process: nobody is called down, and no link given up,
+    /// before. At most another down-after, and 0 unless wake-ups were late just now.
+    pub(super) fn own_delay_ms(&self) -> u64 {
+        let lag = if self.lag_ms < STALL_MS { 0 } else { self.lag_ms };
+        lag.saturating_mul(PASSES).min(self.assignment.down_after_ms)
     }
 
     /// Since when nothing acceptable came, if something is awaited or the link is broken. Wrong credentials are our fault:

@@ -15,6 +15,8 @@ struct World {
     probes: u64,
     connects: u64,
     kills: u64,
+    /// What one pass of this process's queue takes: none here is idle for long.
+    pass_ms: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -58,6 +60,7 @@ impl World {
             probes: 0,
             connects: 0,
             kills: 0,
+            pass_ms: 0,
         };
         world.run(50);
         world.events.clear();
@@ -73,7 +76,7 @@ impl World {
     }
 
     fn answer(&mut self, effect: MonitorEffect) {
-        let soon = self.now.plus(1);
+        let soon = self.now.plus(1 + 3 * self.pass_ms);
         match effect {
             MonitorEffect::KillScript => self.kills += 1,
             MonitorEffect::Connect {
@@ -143,7 +146,7 @@ impl World {
         loop {
             steps += 1;
             assert!(steps < 100_000, "busy loop at {:?}", self.now);
-            let timer = self.core.poll_timeout(self.now);
+            let timer = self.core.poll_timeout(self.now).map(|at| at.plus(self.pass_ms));
             let next = self.due.iter().map(|(at, _)| *at).chain(timer).min();
             match next.filter(|at| *at <= end) {
                 None => break,
@@ -529,5 +532,7 @@ fn a_stall_while_connecting_is_not_silence_either() {
 
 #[path = "kinship_tests.rs"]
 mod kinship;
+#[path = "lag_tests.rs"]
+mod lag;
 #[path = "restart_tests.rs"]
 mod restarts;
