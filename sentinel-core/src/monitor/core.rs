@@ -78,8 +78,9 @@ pub struct MonitorCore {
     pub(super) foreign_since: Option<MonoTime>,
     /// `run_id` of the last foreign process that was warned of.
     pub(super) warned_run: Option<String>,
-    /// The link is new: who answers may be another process than before.
-    introduce: bool,
+    /// All of INFO is wanted once: the link is new, and who answers may be another process than before, or something is
+    /// wrong with the master, and what this server holds decides what is done.
+    wants_all: bool,
     /// Wake-up asked for last, to notice stalls.
     pub(super) expected_wake: Option<MonoTime>,
     pub(super) last_step: MonoTime,
@@ -123,7 +124,7 @@ impl MonitorCore {
             member_run: None,
             foreign_since: None,
             warned_run: None,
-            introduce: true,
+            wants_all: true,
             expected_wake: None,
             last_step: now,
             lag_ms: 0,
@@ -161,6 +162,7 @@ impl MonitorCore {
             }
             MonitorInput::FullInfo(report, text) => {
                 self.info_at = Some(now);
+                self.wants_all = false;
                 self.info_text = Some(text);
                 self.announced = report.replica_announced.unwrap_or(true);
                 self.note_origin(&report, true);
@@ -251,6 +253,7 @@ impl MonitorCore {
                 report.role_since = now;
             }
         }
+        self.wants_all |= hurry;
         if hurry || afresh {
             self.schedule = Schedule {
                 next_probe: now,
@@ -269,7 +272,7 @@ impl MonitorCore {
         self.in_flight = None;
         self.role_refused = false;
         self.forget_origin();
-        self.introduce = true;
+        self.wants_all = true;
         self.schedule = Schedule {
             next_probe: now,
             next_info: now,
@@ -416,8 +419,7 @@ impl MonitorCore {
                 .info_at
                 .is_none_or(|at| now.ms_since(at) >= self.periods.info_ms);
             let stranger = self.facts.origin.is_none();
-            let full = due || self.introduce || stranger || !self.watching();
-            self.introduce = false;
+            let full = due || self.wants_all || stranger || !self.watching();
             self.schedule.next_info = now.plus(self.info_period_ms());
             effects.push(MonitorEffect::SendInfo { full });
         }

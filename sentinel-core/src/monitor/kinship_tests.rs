@@ -123,3 +123,27 @@ fn the_committed_master_is_trusted_until_it_is_replaced() {
     let foreign = Kinship::Foreign(Sign::NoHistory);
     assert_eq!(replaced(&mut world, full_info("x", "ffff", None, 5)), foreign);
 }
+
+/// Whether the server holds the group's data decides about a foreign master: what the last INFO said may be long ago.
+#[test]
+fn once_the_master_is_suspect_all_of_info_is_asked_for_until_it_is_there() {
+    let mut world = member();
+    let mut asked = |input: MonitorInput| {
+        let mut effects = Vec::new();
+        world.now = world.now.plus(100);
+        world.core.step(world.now, input, &mut effects);
+        effects.into_iter().find_map(|effect| match effect {
+            MonitorEffect::SendInfo { full } => Some(full),
+            _ => None,
+        })
+    };
+    let mut suspect = assignment(1_000);
+    suspect.role = ReportedRole::Replica;
+    suspect.master_address = at(6380);
+    suspect.attention = true;
+    assert_eq!(asked(MonitorInput::Assigned(suspect)), Some(true));
+    assert_eq!(asked(MonitorInput::Timer), Some(true), "no answer yet");
+    let report = full_info("a", "aaaa", Some(6380), 6);
+    asked(report);
+    assert_eq!(asked(MonitorInput::Timer), Some(false));
+}
